@@ -1,0 +1,176 @@
+#include "engine/decoder_only.h"
+
+#include <algorithm>
+
+#include "engine/error.h"
+
+namespace tandem {
+
+namespace {
+
+LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_t device) {
+  const Library& llama = library();
+  const bool on_cpu = llama.ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+  ggml_backend_dev_t devices[] = {on_cpu ? nullptr : device, nullptr};
+  auto parameters = llama.llama_model_default_params();
+  parameters.devices = devices;
+  parameters.n_gpu_layers = on_cpu ? 0 : -1;
+  parameters.split_mode = LLAMA_SPLIT_MODE_NONE;
+  parameters.use_extra_bufts = !options.exact;
+  take_log();
+  LlamaModelHandle model(llama.llama_model_load_from_file(options.path.c_str(), parameters));
+  if (!model) throw EngineError("unsupported-model", "llama.cpp cannot load " + options.path + ". " + take_log());
+  if (llama.llama_model_has_encoder(model.get())) {
+    throw EngineError("unsupported-model", options.path + " has an encoder; it is no decoder-only model");
+  }
+  return model;
+}
+
+LlamaContextHandle open_context(llama_model* model, const DecoderOnlyOptions& options, const CancelFlag& cancel) {
+  const Library& llama = library();
+  auto parameters = llama.llama_context_default_params();
+  parameters.n_ctx = static_cast<uint32_t>(options.context_size);
+  parameters.n_batch = static_cast<uint32_t>(options.batch_size);
+  parameters.n_ubatch = static_cast<uint32_t>(options.batch_size);
+  // Each sequence has a second number, which holds its parent's past while a step puts the rows in a new order.
+  parameters.n_seq_max = static_cast<uint32_t>(2 * options.max_sequences);
+  parameters.n_outputs_max = std::max(parameters.n_seq_max, 1U);
+  parameters.n_threads = options.threads;
+  parameters.n_threads_batch = options.threads;
+  parameters.kv_unified = true;
+  parameters.type_k = options.kv_type;
+  parameters.type_v = options.kv_type;
+  // With flash attention the logits differ from the reference by 1e-2 even in f32.
+  parameters.flash_attn_type = options.exact ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+  parameters.abort_callback = is_cancelled;
+  parameters.abort_callback_data = const_cast<CancelFlag*>(&cancel);
+  LlamaContextHandle context(llama.llama_init_from_model(model, parameters));
+  if (!context) throw EngineError("out-of-memory", "llama.cpp cannot open a context. " + take_log());
+  if (llama.llama_get_memory(context.get()) == nullptr) {
+    throw EngineError("unsupported-model", options.path + " keeps no past; it is no decoder-only model");
+  }
+  return context;
+}
+
+}  // namespace
+
+DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& cancel)
+    : cancel_(cancel), options_(options), lengths_(static_cast<size_t>(options.max_sequences), 0) {
+  const Library& llama = library();
+  auto* device = device_named(options.device);
+  model_ = load_model(options, device);
+  context_ = open_context(model_.get(), options, cancel);
+  batch_ = llama.llama_batch_init(options.batch_size, 0, 1);
+  description_ = {llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model_.get())),
+                  llama.llama_model_n_ctx_train(model_.get()), options.max_sequences,
+                  static_cast<double>(llama.llama_model_size(model_.get())), llama.ggml_backend_dev_name(device)};
+}
+
+DecoderOnly::~DecoderOnly() { library().llama_batch_free(batch_); }
+
+void DecoderOnly::encode(int32_t, const std::vector<int32_t>&, const std::vector<uint8_t>&) {
+  throw EngineError("invalid-argument", "a decoder-only model has no encoder");
+}
+
+/** Gives every row its parent's past. All parents are read before any sequence is replaced. */
+void DecoderOnly::inherit(const StepRows& rows) {
+  const Library& llama = library();
+  auto* memory = llama.llama_get_memory(context_.get());
+  const auto scratch = [&](size_t row) { return rows.sequences[row] + options_.max_sequences; };
+  const auto moves = [&](size_t row) { return rows.parents[row] >= 0 && rows.parents[row] != rows.sequences[row]; };
+  for (size_t row = 0; row < rows.size(); ++row) {
+    const int32_t known = rows.parents[row] < 0 ? 0 : lengths_[static_cast<size_t>(rows.parents[row])];
+    if (rows.positions[row] <= known) continue;
+    throw EngineError("invalid-argument", "row " + std::to_string(row) + " starts at position " +
+                                              std::to_string(rows.positions[row]) + ", but its parent has " +
+                                              std::to_string(known) + " positions");
+  }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    if (moves(row)) llama.llama_memory_seq_cp(memory, rows.parents[row], scratch(row), 0, rows.positions[row]);
+  }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    const int32_t sequence = rows.sequences[row];
+    const bool stays = rows.parents[row] == sequence;
+    if (!stays || lengths_[static_cast<size_t>(sequence)] > rows.positions[row]) {
+      if (!llama.llama_memory_seq_rm(memory, sequence, stays ? rows.positions[row] : -1, -1)) {
+        throw EngineError("unsupported-option", "this model cannot forget part of a sequence");
+      }
+    }
+    lengths_[static_cast<size_t>(sequence)] = rows.positions[row] + rows.token_counts[row];
+  }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    if (!moves(row)) continue;
+    llama.llama_memory_seq_cp(memory, scratch(row), rows.sequences[row], -1, -1);
+    llama.llama_memory_seq_rm(memory, scratch(row), -1, -1);
+  }
+}
+
+void DecoderOnly::add_to_batch(int32_t token, int32_t position, int32_t sequence, bool output) {
+  const int32_t place = batch_.n_tokens++;
+  batch_.token[place] = token;
+  batch_.pos[place] = position;
+  batch_.n_seq_id[place] = 1;
+  batch_.seq_id[place][0] = sequence;
+  batch_.logits[place] = output ? 1 : 0;
+  if (output) batch_outputs_.push_back(place);
+}
+
+void DecoderOnly::decode_batch(size_t first_output, LogitsReceiver& receiver) {
+  const Library& llama = library();
+  if (cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
+  const int32_t status = llama.llama_decode(context_.get(), batch_);
+  if (status == 2 || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
+  if (status == 1) {
+    throw EngineError("context-full", "the context of " + std::to_string(llama.llama_n_ctx(context_.get())) +
+                                          " tokens has no room for " + std::to_string(batch_.n_tokens) + " more");
+  }
+  if (status != 0) {
+    throw EngineError("compute-failed", "llama.cpp could not decode (" + std::to_string(status) + "). " + take_log());
+  }
+  for (size_t i = 0; i < batch_outputs_.size(); ++i) {
+    receiver.receive(first_output + i, llama.llama_get_logits_ith(context_.get(), batch_outputs_[i]));
+  }
+}
+
+void DecoderOnly::decode(const StepRows& rows, LogitsReceiver& receiver) {
+  size_t done = 0;
+  const auto flush = [&] {
+    if (batch_.n_tokens > 0) decode_batch(done, receiver);
+    done += batch_outputs_.size();
+    batch_.n_tokens = 0;
+    batch_outputs_.clear();
+  };
+  batch_.n_tokens = 0;
+  batch_outputs_.clear();
+  size_t token = 0;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    for (int32_t i = 0; i < rows.token_counts[row]; ++i, ++token) {
+      const bool full = batch_.n_tokens == options_.batch_size ||
+                        batch_outputs_.size() == static_cast<size_t>(2 * options_.max_sequences);
+      if (full) flush();
+      add_to_batch(rows.tokens[token], rows.positions[row] + i, rows.sequences[row], rows.outputs[token] != 0);
+    }
+  }
+  flush();
+}
+
+void DecoderOnly::step(const StepRows& rows, LogitsReceiver& receiver) {
+  inherit(rows);
+  try {
+    decode(rows, receiver);
+  } catch (...) {
+    release(rows.sequences, {});
+    throw;
+  }
+}
+
+void DecoderOnly::release(const std::vector<int32_t>& sequences, const std::vector<int32_t>&) {
+  const Library& llama = library();
+  for (const int32_t sequence : sequences) {
+    if (sequence < 0 || sequence >= options_.max_sequences) continue;
+    llama.llama_memory_seq_rm(llama.llama_get_memory(context_.get()), sequence, -1, -1);
+    lengths_[static_cast<size_t>(sequence)] = 0;
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,39 @@
+#pragma once
+#include "engine/encoder_decoder.h"
+
+namespace tandem {
+
+struct DecoderOnlyOptions : EngineOptions {
+  int32_t context_size = 0;
+  int32_t max_sequences = 0;
+  int32_t batch_size = 0;
+};
+
+/** Any decoder-only model through libllama, with one unified store of keys and values for all sequences. */
+class DecoderOnly : public Engine {
+ public:
+  DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& cancel);
+  ~DecoderOnly() override;
+
+  const EngineDescription& description() const override { return description_; }
+  void encode(int32_t source, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) override;
+  void step(const StepRows& rows, LogitsReceiver& receiver) override;
+  void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) override;
+
+ private:
+  void inherit(const StepRows& rows);
+  void decode(const StepRows& rows, LogitsReceiver& receiver);
+  void decode_batch(size_t first_output, LogitsReceiver& receiver);
+  void add_to_batch(int32_t token, int32_t position, int32_t sequence, bool output);
+
+  const CancelFlag& cancel_;
+  DecoderOnlyOptions options_;
+  LlamaModelHandle model_;
+  LlamaContextHandle context_;
+  llama_batch batch_{};
+  std::vector<int32_t> batch_outputs_;  // places in the batch whose logits are wanted
+  std::vector<int32_t> lengths_;        // per sequence, how many positions it holds
+  EngineDescription description_;
+};
+
+}  // namespace tandem

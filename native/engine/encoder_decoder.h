@@ -1,0 +1,60 @@
+#pragma once
+#include <memory>
+#include <unordered_map>
+
+#include "engine/cells.h"
+#include "engine/t5_graph.h"
+
+namespace tandem {
+
+/** The options that both engines share; `EngineOptions` in src/native/addon.ts. */
+struct EngineOptions {
+  std::string path;
+  std::string device;
+  int32_t threads = 1;
+  bool exact = false;
+  ggml_type kv_type = GGML_TYPE_F16;
+};
+
+struct EncoderDecoderOptions : EngineOptions {
+  T5Parameters parameters;
+  std::vector<TensorDescription> tensors;
+  int32_t context_size = 0;
+};
+
+/** T5 over ggml: the encoder runs once per source, decoder rows of any sources share a step. */
+class EncoderDecoder : public Engine {
+ public:
+  EncoderDecoder(const EncoderDecoderOptions& options, const CancelFlag& cancel);
+
+  const EngineDescription& description() const override { return description_; }
+  void encode(int32_t source, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) override;
+  void step(const StepRows& rows, LogitsReceiver& receiver) override;
+  void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) override;
+
+ private:
+  struct Source {
+    ContextHandle context;
+    BufferHandle buffer;
+    CrossAttention attention;
+  };
+
+  std::unique_ptr<Source> new_source(size_t length, const std::vector<uint8_t>& mask) const;
+  T5DecoderStep arrange(const StepRows& rows, const Cells::Plan& plan, std::vector<size_t>& output_order) const;
+  void compute(const StepRows& rows, const Cells::Plan& plan, LogitsReceiver& receiver);
+
+  ggml_backend_dev_t device_;
+  ggml_type kv_type_;
+  Weights weights_;
+  T5Model model_;
+  T5Graph graph_;
+  GraphRunner runner_;
+  ContextHandle cell_context_;
+  BufferHandle cell_buffer_;
+  std::vector<KeyValue> cell_store_;
+  Cells cells_;
+  std::unordered_map<int32_t, std::unique_ptr<Source>> sources_;
+  EngineDescription description_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,159 @@
+#include "engine/graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/error.h"
+
+namespace tandem {
+
+namespace {
+
+ContextHandle new_graph_context(size_t nodes) {
+  const Library& llama = library();
+  const size_t bytes = llama.ggml_tensor_overhead() * nodes + llama.ggml_graph_overhead_custom(nodes, false);
+  ContextHandle context(llama.ggml_init({bytes, nullptr, true}));
+  if (!context) throw EngineError("out-of-memory", "no memory for a graph of " + std::to_string(nodes) + " nodes");
+  return context;
+}
+
+}  // namespace
+
+Graph::Graph(size_t nodes)
+    : capacity_(nodes),
+      context_(new_graph_context(nodes)),
+      graph_(library().ggml_new_graph_custom(context_.get(), nodes, false)) {}
+
+template <typename Value>
+ggml_tensor* Graph::input(ggml_type type, const std::vector<Value>& values) {
+  auto* tensor = library().ggml_new_tensor_1d(context_.get(), type, static_cast<int64_t>(values.size()));
+  library().ggml_set_input(tensor);
+  std::vector<uint8_t> bytes(values.size() * sizeof(Value));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  inputs_.push_back({tensor, std::move(bytes)});
+  return tensor;
+}
+
+ggml_tensor* Graph::indices(std::vector<int32_t> values) { return input(GGML_TYPE_I32, values); }
+ggml_tensor* Graph::cell_numbers(std::vector<int64_t> values) { return input(GGML_TYPE_I64, values); }
+ggml_tensor* Graph::values(std::vector<float> values) { return input(GGML_TYPE_F32, values); }
+
+void Graph::upload_inputs() const {
+  for (const auto& input : inputs_) {
+    // An input that no node reads has no memory: ggml allocates only what the graph needs.
+    if (input.tensor->buffer == nullptr) continue;
+    library().ggml_backend_tensor_set(input.tensor, input.bytes.data(), 0, input.bytes.size());
+  }
+}
+
+ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x) {
+  return library().ggml_mul_mat(context_.get(), weight, x);
+}
+
+ggml_tensor* Graph::rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon) {
+  const Library& llama = library();
+  return llama.ggml_mul(context_.get(), llama.ggml_rms_norm(context_.get(), x, epsilon), weight);
+}
+
+ggml_tensor* Graph::gelu_new_f32(ggml_tensor* x) {
+  const Library& llama = library();
+  auto* context = context_.get();
+  const auto sqrt_2_over_pi = static_cast<float>(std::sqrt(2.0 / 3.14159265358979323846));
+  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  auto* cubic = llama.ggml_mul(context, x, llama.ggml_scale_bias(context, llama.ggml_sqr(context, x), 0.044715F, 1.0F));
+  auto* tanh = llama.ggml_tanh(context, llama.ggml_scale(context, cubic, sqrt_2_over_pi));
+  return llama.ggml_mul(context, x, llama.ggml_scale_bias(context, tanh, 0.5F, 0.5F));
+}
+
+ggml_tensor* Graph::split_heads(ggml_tensor* x, int64_t size, int64_t heads) {
+  const Library& llama = library();
+  auto* apart = llama.ggml_reshape_3d(context_.get(), x, size, heads, x->ne[1]);
+  return llama.ggml_permute(context_.get(), apart, 0, 2, 1, 3);
+}
+
+ggml_tensor* Graph::split_heads_transposed(ggml_tensor* x, int64_t size, int64_t heads) {
+  const Library& llama = library();
+  auto* apart = llama.ggml_reshape_3d(context_.get(), x, size, heads, x->ne[1]);
+  return llama.ggml_cont(context_.get(), llama.ggml_permute(context_.get(), apart, 1, 2, 0, 3));
+}
+
+ggml_tensor* Graph::merge_heads(ggml_tensor* x) {
+  const Library& llama = library();
+  auto* together = llama.ggml_permute(context_.get(), x, 0, 2, 1, 3);
+  return llama.ggml_cont_2d(context_.get(), together, x->ne[0] * x->ne[2], x->ne[1]);
+}
+
+ggml_tensor* Graph::concatenate(const std::vector<ggml_tensor*>& parts) {
+  // In pairs, so that n parts are copied log n times and not n times.
+  std::vector<ggml_tensor*> level = parts;
+  while (level.size() > 1) {
+    std::vector<ggml_tensor*> next;
+    for (size_t i = 0; i + 1 < level.size(); i += 2) {
+      next.push_back(library().ggml_concat(context_.get(), level[i], level[i + 1], 1));
+    }
+    if (level.size() % 2 == 1) next.push_back(level.back());
+    level = std::move(next);
+  }
+  return level.front();
+}
+
+void Graph::expand(ggml_tensor* tensor) { library().ggml_build_forward_expand(graph_, tensor); }
+
+GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel) : cancel_(cancel) {
+  const Library& llama = library();
+  if (llama.ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
+    backends_.push_back(new_backend(device, threads));
+  }
+  // ggml's scheduler wants the CPU last.
+  backends_.push_back(new_backend(llama.ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), threads));
+}
+
+BackendHandle GraphRunner::new_backend(ggml_backend_dev_t device, int32_t threads) {
+  const Library& llama = library();
+  BackendHandle backend(llama.ggml_backend_dev_init(device, nullptr));
+  if (!backend) {
+    throw EngineError("device-unavailable",
+                      std::string("device ") + llama.ggml_backend_dev_name(device) + " cannot be started. " + take_log());
+  }
+  auto* registry = llama.ggml_backend_dev_backend_reg(device);
+  const auto procedure = [&](const char* name) { return llama.ggml_backend_reg_get_proc_address(registry, name); };
+  if (auto* set_threads = reinterpret_cast<ggml_backend_set_n_threads_t>(procedure("ggml_backend_set_n_threads"))) {
+    set_threads(backend.get(), threads);
+  }
+  if (auto* set_abort =
+          reinterpret_cast<ggml_backend_set_abort_callback_t>(procedure("ggml_backend_set_abort_callback"))) {
+    set_abort(backend.get(), is_cancelled, const_cast<CancelFlag*>(&cancel_));
+  }
+  return backend;
+}
+
+ggml_backend_sched_t GraphRunner::scheduler_for(size_t nodes) {
+  const Library& llama = library();
+  if (scheduler_ && nodes <= scheduler_nodes_) {
+    llama.ggml_backend_sched_reset(scheduler_.get());
+    return scheduler_.get();
+  }
+  scheduler_nodes_ = std::max<size_t>(nodes, 2 * scheduler_nodes_);
+  scheduler_.reset();
+  std::vector<ggml_backend_t> backends;
+  for (const auto& backend : backends_) backends.push_back(backend.get());
+  scheduler_.reset(llama.ggml_backend_sched_new(backends.data(), nullptr, static_cast<int>(backends.size()),
+                                                scheduler_nodes_, false, true));
+  return scheduler_.get();
+}
+
+void GraphRunner::run(Graph& graph) {
+  const Library& llama = library();
+  if (cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
+  auto* scheduler = scheduler_for(graph.capacity());
+  if (!llama.ggml_backend_sched_alloc_graph(scheduler, graph.graph())) {
+    throw EngineError("out-of-memory", "not enough memory for the intermediate results of a step");
+  }
+  graph.upload_inputs();
+  const auto status = llama.ggml_backend_sched_graph_compute(scheduler, graph.graph());
+  if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
+  if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());
+}
+
+}  // namespace tandem

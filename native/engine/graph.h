@@ -1,0 +1,76 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/handles.h"
+
+namespace tandem {
+
+/**
+ * A graph under construction, with its input values. The members are the operations of our models in the words of the
+ * papers; shapes are in ggml's order, the fastest index first.
+ */
+class Graph {
+ public:
+  explicit Graph(size_t nodes);
+
+  ggml_tensor* indices(std::vector<int32_t> values);
+  ggml_tensor* cell_numbers(std::vector<int64_t> values);
+  ggml_tensor* values(std::vector<float> values);
+
+  /** A linear layer, the only place that multiplies weights: `weight [in, out]`, `x [in, n]` -> `[out, n]`. */
+  ggml_tensor* linear(ggml_tensor* weight, ggml_tensor* x);
+  /** Root mean square norm (Zhang and Sennrich 2019) without bias. */
+  ggml_tensor* rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon);
+  /** gelu_new composed in f32: ggml's own kernel is a table in f16 and moves logits by 1e-2. */
+  ggml_tensor* gelu_new_f32(ggml_tensor* x);
+  /** `x [heads * size, n]` -> `[size, n, heads]`, a view. */
+  ggml_tensor* split_heads(ggml_tensor* x, int64_t size, int64_t heads);
+  /** `x [heads * size, n]` -> `[n, size, heads]`, contiguous. */
+  ggml_tensor* split_heads_transposed(ggml_tensor* x, int64_t size, int64_t heads);
+  /** `x [size, n, heads]` -> `[heads * size, n]`, contiguous. */
+  ggml_tensor* merge_heads(ggml_tensor* x);
+  /** Side by side along the second dimension. */
+  ggml_tensor* concatenate(const std::vector<ggml_tensor*>& parts);
+  /** Makes sure that `tensor` is computed. */
+  void expand(ggml_tensor* tensor);
+
+  ggml_context* context() const { return context_.get(); }
+  ggml_cgraph* graph() const { return graph_; }
+  size_t capacity() const { return capacity_; }
+  void upload_inputs() const;
+
+ private:
+  struct Input {
+    ggml_tensor* tensor;
+    std::vector<uint8_t> bytes;
+  };
+  template <typename Value>
+  ggml_tensor* input(ggml_type type, const std::vector<Value>& values);
+
+  size_t capacity_;
+  ContextHandle context_;
+  ggml_cgraph* graph_;
+  std::vector<Input> inputs_;
+};
+
+/** The device that computes graphs, with the CPU behind it for what it cannot do. */
+class GraphRunner {
+ public:
+  GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel);
+
+  /** Throws EngineError `aborted`, `out-of-memory` or `compute-failed`. */
+  void run(Graph& graph);
+
+ private:
+  BackendHandle new_backend(ggml_backend_dev_t device, int32_t threads);
+  ggml_backend_sched_t scheduler_for(size_t nodes);
+
+  const CancelFlag& cancel_;
+  std::vector<BackendHandle> backends_;
+  SchedulerHandle scheduler_;
+  size_t scheduler_nodes_ = 0;
+};
+
+}  // namespace tandem

@@ -1,0 +1,166 @@
+#include "engine/library.h"
+
+#include <atomic>
+#include <mutex>
+
+#include "engine/error.h"
+#include "engine/shared_object.h"
+
+namespace tandem {
+
+namespace {
+
+// Process-wide on purpose: Node opens an addon once per process however many environments use it, and llama.cpp's
+// device registry is process-wide as well.
+std::mutex loading;
+std::atomic<const Library*> loaded{nullptr};
+LibraryFiles loaded_files;
+
+thread_local std::string thread_log;
+
+void remember_log(ggml_log_level level, const char* text, void*) {
+  constexpr size_t enough = 4096;  // the first complaint names the cause; what follows repeats it
+  static thread_local bool complaint = false;
+  if (level != GGML_LOG_LEVEL_CONT) complaint = level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN;
+  if (complaint && thread_log.size() < enough) thread_log += text;
+}
+
+void* open_or_throw(const std::string& path) {
+  std::string reason;
+  void* handle = shared_object::open(path, reason);
+  if (handle == nullptr) throw EngineError("library-missing", "cannot open " + path + ": " + reason);
+  return handle;
+}
+
+template <typename Function>
+void look_up(void* handle, const std::string& path, const char* name, Function& target) {
+  target = reinterpret_cast<Function>(shared_object::symbol(handle, name));
+  if (target == nullptr) throw EngineError("library-mismatch", path + " does not export " + name);
+}
+
+void refuse_foreign_library(const LibraryFiles& files) {
+  const auto mapped = mapped_library();
+  if (!mapped || *mapped == files.directory) return;
+  throw EngineError("library-conflict", "this process has already mapped llama.cpp from " + *mapped +
+                                            ", so the libraries in " + files.directory + " cannot be opened beside it");
+}
+
+Library* open_library(const LibraryFiles& files) {
+  auto* table = new Library;
+  try {
+    void* base = open_or_throw(files.ggml_base);
+#define TANDEM_LOOK_UP(name) look_up(base, files.ggml_base, #name, table->name);
+    TANDEM_GGML_BASE_FUNCTIONS(TANDEM_LOOK_UP)
+#undef TANDEM_LOOK_UP
+    void* ggml = open_or_throw(files.ggml);
+#define TANDEM_LOOK_UP(name) look_up(ggml, files.ggml, #name, table->name);
+    TANDEM_GGML_FUNCTIONS(TANDEM_LOOK_UP)
+#undef TANDEM_LOOK_UP
+    void* llama = open_or_throw(files.llama);
+#define TANDEM_LOOK_UP(name) look_up(llama, files.llama, #name, table->name);
+    TANDEM_LLAMA_FUNCTIONS(TANDEM_LOOK_UP)
+#undef TANDEM_LOOK_UP
+    return table;
+  } catch (...) {
+    delete table;
+    throw;
+  }
+}
+
+const char* type_name(enum ggml_backend_dev_type type) {
+  switch (type) {
+    case GGML_BACKEND_DEVICE_TYPE_CPU: return "cpu";
+    case GGML_BACKEND_DEVICE_TYPE_GPU: return "gpu";
+    case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
+    default: return "accelerator";
+  }
+}
+
+}  // namespace
+
+void load_library(const LibraryFiles& files) {
+  std::lock_guard<std::mutex> lock(loading);
+  if (loaded.load() != nullptr) {
+    if (loaded_files.directory == files.directory) return;
+    throw EngineError("library-conflict", "this process already runs llama.cpp's " + loaded_files.variant +
+                                              " variant, so its " + files.variant + " variant cannot be opened");
+  }
+  refuse_foreign_library(files);
+  // A host that brought llama.cpp into the process before us has chosen where its log goes.
+  const bool ours_to_configure = !mapped_library().has_value();
+  Library* table = open_library(files);
+  if (ours_to_configure) {
+    table->ggml_log_set(remember_log, nullptr);
+    table->llama_log_set(remember_log, nullptr);
+  }
+  if (table->ggml_backend_dev_count() == 0) table->ggml_backend_load_all_from_path(files.directory.c_str());
+  table->llama_backend_init();
+  if (table->ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
+    delete table;
+    throw EngineError("library-missing", "no CPU backend in " + files.directory + " runs on this processor");
+  }
+  loaded_files = files;
+  loaded.store(table);
+}
+
+const Library& library() {
+  const Library* table = loaded.load(std::memory_order_acquire);
+  if (table == nullptr) throw EngineError("library-missing", "llama.cpp has not been loaded");
+  return *table;
+}
+
+std::optional<std::string> mapped_library() {
+#if defined(_WIN32)
+  return shared_object::mapped_directory("ggml-base");
+#else
+  return shared_object::mapped_directory("libggml-base");
+#endif
+}
+
+std::optional<std::string> probe_library(const std::string& path) {
+  std::string reason;
+  void* handle = shared_object::open(path, reason);
+  if (handle == nullptr) return reason;
+  shared_object::close(handle);
+  return std::nullopt;
+}
+
+std::vector<Device> devices() {
+  const Library& llama = library();
+  std::vector<Device> found;
+  for (size_t i = 0; i < llama.ggml_backend_dev_count(); ++i) {
+    auto* device = llama.ggml_backend_dev_get(i);
+    Device entry{llama.ggml_backend_dev_name(device),
+                 llama.ggml_backend_dev_description(device),
+                 type_name(llama.ggml_backend_dev_type(device)),
+                 llama.ggml_backend_reg_name(llama.ggml_backend_dev_backend_reg(device)),
+                 0,
+                 0};
+    llama.ggml_backend_dev_memory(device, &entry.memory_free, &entry.memory_total);
+    found.push_back(std::move(entry));
+  }
+  return found;
+}
+
+ggml_backend_dev_t device_named(const std::string& name) {
+  const Library& llama = library();
+  std::string offered;
+  for (size_t i = 0; i < llama.ggml_backend_dev_count(); ++i) {
+    auto* device = llama.ggml_backend_dev_get(i);
+    if (name == llama.ggml_backend_dev_name(device)) return device;
+    offered += (offered.empty() ? "" : ", ") + std::string(llama.ggml_backend_dev_name(device));
+  }
+  throw EngineError("device-unavailable", "there is no device " + name + "; this process has " + offered);
+}
+
+std::string take_log() {
+  std::string text;
+  text.swap(thread_log);
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  for (auto& character : text) {
+    if (character == '\n') character = ' ';
+  }
+  return text;
+}
+
+}  // namespace tandem

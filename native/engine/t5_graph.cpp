@@ -1,0 +1,182 @@
+#include "engine/t5_graph.h"
+
+#include "engine/relative_position.h"
+
+namespace tandem {
+
+namespace {
+
+constexpr size_t nodes_per_layer = 96;  // the largest layer, gated and exact, has about 70
+constexpr size_t nodes_per_span = 16;
+
+}  // namespace
+
+ggml_tensor* T5Graph::norm(Graph& graph, ggml_tensor* x, ggml_tensor* weight) const {
+  return graph.rms_norm(x, weight, p_.layer_norm_epsilon);
+}
+
+ggml_tensor* T5Graph::activate(Graph& graph, ggml_tensor* x) const {
+  const Library& llama = library();
+  switch (p_.activation) {
+    case Activation::relu: return llama.ggml_relu(graph.context(), x);
+    case Activation::silu: return llama.ggml_silu(graph.context(), x);
+    case Activation::gelu: return llama.ggml_gelu_erf(graph.context(), x);
+    case Activation::gelu_new: break;
+  }
+  return exact_ ? graph.gelu_new_f32(x) : llama.ggml_gelu(graph.context(), x);
+}
+
+ggml_tensor* T5Graph::feed_forward(Graph& graph, const T5FeedForward& layer, ggml_tensor* x) const {
+  auto* h = norm(graph, x, layer.norm);
+  if (layer.gate == nullptr) return graph.linear(layer.down, activate(graph, graph.linear(layer.up, h)));
+  auto* gate = activate(graph, graph.linear(layer.gate, h));
+  return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)));
+}
+
+ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x,
+                                        ggml_tensor* bias) const {
+  const Library& llama = library();
+  auto* h = norm(graph, x, attention.norm);
+  auto* q = graph.split_heads(graph.linear(attention.q, h), p_.d_kv, p_.num_heads);
+  auto* k = graph.split_heads(graph.linear(attention.k, h), p_.d_kv, p_.num_heads);
+  auto* v = graph.split_heads_transposed(graph.linear(attention.v, h), p_.d_kv, p_.num_heads);
+  // T5 does not divide by the square root of the head size: its initialisation absorbs it.
+  auto* scores = llama.ggml_add(graph.context(), llama.ggml_mul_mat(graph.context(), k, q), bias);
+  auto* mixed = llama.ggml_mul_mat(graph.context(), v, llama.ggml_soft_max(graph.context(), scores));
+  return graph.linear(attention.o, graph.merge_heads(mixed));
+}
+
+Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
+  const Library& llama = library();
+  const auto n = static_cast<int64_t>(ids.size());
+  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer);
+  auto* context = graph.context();
+
+  const RelativePosition relative(p_.relative_attention_num_buckets, p_.relative_attention_max_distance, true);
+  std::vector<int32_t> buckets(static_cast<size_t>(n * n));
+  for (int64_t query = 0; query < n; ++query) {
+    for (int64_t key = 0; key < n; ++key) buckets[static_cast<size_t>(query * n + key)] = relative.bucket(key - query);
+  }
+  auto* bucket_numbers = graph.indices(std::move(buckets));
+  auto* mask = target.mask.empty() ? nullptr : graph.values(target.mask);
+  const auto position_bias = [&](ggml_tensor* table) {
+    auto* rows = llama.ggml_reshape_3d(context, llama.ggml_get_rows(context, table, bucket_numbers), p_.num_heads, n, n);
+    auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));  // [key, query, heads]
+    return mask == nullptr ? bias : llama.ggml_add(context, bias, mask);
+  };
+
+  auto* x = llama.ggml_get_rows(context, model_.token_embedding, graph.indices(ids));
+  ggml_tensor* table = nullptr;
+  ggml_tensor* bias = nullptr;
+  for (const auto& layer : model_.encoder.layers) {
+    if (layer.self.relative_bias != table) bias = position_bias(table = layer.self.relative_bias);
+    x = llama.ggml_add(context, x, encoder_attention(graph, layer.self, x, bias));
+    x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
+  }
+  x = norm(graph, x, model_.encoder.output_norm);
+
+  for (size_t i = 0; i < model_.decoder.layers.size(); ++i) {
+    const auto& cross = model_.decoder.layers[i].cross;
+    auto* k = graph.split_heads(graph.linear(cross.k, x), p_.d_kv, p_.num_heads);
+    auto* v = graph.split_heads_transposed(graph.linear(cross.v, x), p_.d_kv, p_.num_heads);
+    graph.expand(llama.ggml_cpy(context, k, target.layers[i].k));
+    graph.expand(llama.ggml_cpy(context, v, target.layers[i].v));
+  }
+  return graph;
+}
+
+struct T5Graph::StepInputs {
+  int64_t tokens;
+  int64_t slots;
+  ggml_tensor* new_cells;
+  ggml_tensor* cells;
+  ggml_tensor* buckets;
+  ggml_tensor* mask;
+};
+
+/** `[slots, 1, heads, tokens]`: the position bias of every visible cell, minus infinity for the rest. */
+ggml_tensor* T5Graph::slot_bias(Graph& graph, ggml_tensor* table, const StepInputs& inputs) const {
+  const Library& llama = library();
+  auto* context = graph.context();
+  auto* rows = llama.ggml_get_rows(context, table, inputs.buckets);  // [heads, slots * tokens]
+  rows = llama.ggml_reshape_4d(context, rows, p_.num_heads, inputs.slots, 1, inputs.tokens);
+  auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));
+  return llama.ggml_add(context, bias,
+                        llama.ggml_reshape_4d(context, inputs.mask, inputs.slots, 1, 1, inputs.tokens));
+}
+
+ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
+                                     ggml_tensor* bias) const {
+  const Library& llama = library();
+  auto* context = graph.context();
+  const int64_t slots = bias->ne[0];
+  const int64_t tokens = bias->ne[3];
+  auto* q = llama.ggml_reshape_4d(context, graph.linear(attention.q, x), p_.d_kv, 1, p_.num_heads, tokens);
+  auto* k = llama.ggml_reshape_4d(context, cells.k, p_.d_kv, p_.num_heads, slots, tokens);
+  auto* v = llama.ggml_reshape_4d(context, cells.v, p_.d_kv, p_.num_heads, slots, tokens);
+  k = llama.ggml_cont(context, llama.ggml_permute(context, k, 0, 2, 1, 3));  // [d_kv, slots, heads, tokens]
+  v = llama.ggml_cont(context, llama.ggml_permute(context, v, 1, 2, 0, 3));  // [slots, d_kv, heads, tokens]
+  auto* scores = llama.ggml_add(context, llama.ggml_mul_mat(context, k, q), bias);
+  auto* mixed = llama.ggml_mul_mat(context, v, llama.ggml_soft_max(context, scores));
+  return graph.linear(attention.o, llama.ggml_reshape_2d(context, mixed, p_.inner(), tokens));
+}
+
+ggml_tensor* T5Graph::cross_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, size_t layer,
+                                      const T5DecoderStep& step, const std::vector<ggml_tensor*>& masks) const {
+  const Library& llama = library();
+  auto* context = graph.context();
+  auto* q = graph.linear(attention.q, norm(graph, x, attention.norm));
+  std::vector<ggml_tensor*> parts;
+  int64_t first = 0;
+  for (size_t i = 0; i < step.spans.size(); ++i) {
+    const auto& span = step.spans[i];
+    auto* columns = llama.ggml_view_2d(context, q, q->ne[0], span.count, q->nb[1], static_cast<size_t>(first) * q->nb[1]);
+    auto* scores = llama.ggml_mul_mat(context, span.source->layers[layer].k,
+                                      graph.split_heads(columns, p_.d_kv, p_.num_heads));
+    if (masks[i] != nullptr) scores = llama.ggml_add(context, scores, masks[i]);
+    auto* mixed =
+        llama.ggml_mul_mat(context, span.source->layers[layer].v, llama.ggml_soft_max(context, scores));
+    parts.push_back(graph.merge_heads(mixed));
+    first += span.count;
+  }
+  return graph.linear(attention.o, graph.concatenate(parts));
+}
+
+Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, ggml_tensor*& logits) const {
+  const Library& llama = library();
+  const size_t layers = model_.decoder.layers.size();
+  Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()));
+  auto* context = graph.context();
+  const StepInputs inputs{static_cast<int64_t>(step.tokens.size()), step.slots,
+                          graph.cell_numbers(step.new_cells),       graph.indices(step.cells),
+                          graph.indices(step.buckets),              graph.values(step.mask)};
+  std::vector<ggml_tensor*> masks;
+  for (const auto& span : step.spans) {
+    masks.push_back(span.source->mask.empty() ? nullptr : graph.values(span.source->mask));
+  }
+
+  auto* x = llama.ggml_get_rows(context, model_.token_embedding, graph.indices(step.tokens));
+  ggml_tensor* table = nullptr;
+  ggml_tensor* bias = nullptr;
+  for (size_t i = 0; i < layers; ++i) {
+    const auto& layer = model_.decoder.layers[i];
+    if (layer.self.relative_bias != table) bias = slot_bias(graph, table = layer.self.relative_bias, inputs);
+    auto* h = norm(graph, x, layer.self.norm);
+    // Written first, then gathered by number: a token sees itself, and rows that share a past share its cells.
+    const auto store = [&](ggml_tensor* target, ggml_tensor* weight) {
+      auto* stored = llama.ggml_set_rows(context, target, graph.linear(weight, h), inputs.new_cells);
+      return llama.ggml_get_rows(context, stored, inputs.cells);
+    };
+    const KeyValue past{store(cells[i].k, layer.self.k), store(cells[i].v, layer.self.v)};
+    x = llama.ggml_add(context, x, self_attention(graph, layer.self, h, past, bias));
+    x = llama.ggml_add(context, x, cross_attention(graph, layer.cross, x, i, step, masks));
+    x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
+  }
+  x = llama.ggml_get_rows(context, x, graph.indices(step.output_columns));
+  logits = graph.linear(model_.head, norm(graph, x, model_.decoder.output_norm));
+  llama.ggml_set_output(logits);
+  graph.expand(logits);
+  return graph;
+}
+
+}  // namespace tandem

@@ -1,0 +1,64 @@
+#pragma once
+#include "engine/graph.h"
+#include "engine/t5_model.h"
+
+namespace tandem {
+
+/** Keys and values of one layer. */
+struct KeyValue {
+  ggml_tensor* k = nullptr;
+  ggml_tensor* v = nullptr;
+};
+
+/** What cross-attention keeps of one source: per decoder layer K `[d_kv, n, heads]` and V `[n, d_kv, heads]`. */
+struct CrossAttention {
+  std::vector<KeyValue> layers;
+  std::vector<float> mask;  // [n], 0 or the lowest float; empty when every token is real
+};
+
+/** Tokens of one decoder step, in the order of the graph's columns: those of one source lie side by side. */
+struct T5DecoderStep {
+  struct Span {
+    const CrossAttention* source;
+    int64_t count;
+  };
+  std::vector<int32_t> tokens;     // [n]
+  std::vector<int64_t> new_cells;  // [n], where each token's keys and values go
+  int64_t slots = 0;               // length of the longest past, the token itself included
+  std::vector<int32_t> cells;      // [slots, n]
+  std::vector<int32_t> buckets;    // [slots, n]
+  std::vector<float> mask;         // [slots, n], 0 or minus infinity
+  std::vector<Span> spans;
+  std::vector<int32_t> output_columns;
+};
+
+/** Draws the T5 graphs (Raffel et al. 2020; the exact rules are those of transformers 5.23). */
+class T5Graph {
+ public:
+  /** `exact`: everything in f32, as the reference computes. */
+  T5Graph(const T5Model& model, bool exact) : model_(model), p_(model.parameters), exact_(exact) {}
+
+  /** Encodes one source and writes its cross-attention keys and values into `target`. */
+  Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;
+  /** One decoder step over `cells` (per layer K and V `[heads * d_kv, cells]`). Sets `logits` to `[vocabulary, outputs]`. */
+  Graph decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, ggml_tensor*& logits) const;
+
+ private:
+  ggml_tensor* encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, ggml_tensor* bias) const;
+  ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
+                              ggml_tensor* bias) const;
+  ggml_tensor* cross_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, size_t layer,
+                               const T5DecoderStep& step, const std::vector<ggml_tensor*>& masks) const;
+  ggml_tensor* feed_forward(Graph& graph, const T5FeedForward& layer, ggml_tensor* x) const;
+  ggml_tensor* activate(Graph& graph, ggml_tensor* x) const;
+  ggml_tensor* norm(Graph& graph, ggml_tensor* x, ggml_tensor* weight) const;
+
+  struct StepInputs;
+  ggml_tensor* slot_bias(Graph& graph, ggml_tensor* table, const StepInputs& inputs) const;
+
+  const T5Model& model_;
+  const T5Parameters& p_;
+  bool exact_;
+};
+
+}  // namespace tandem

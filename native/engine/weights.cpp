@@ -1,0 +1,71 @@
+#include "engine/weights.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/error.h"
+
+namespace tandem {
+
+namespace {
+
+std::string shape_text(const int64_t* shape, size_t dimensions) {
+  std::string text = "[";
+  for (size_t i = 0; i < dimensions; ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device)
+    : context_(new_description_context(tensors.size())) {
+  const Library& llama = library();
+  for (const auto& entry : tensors) {
+    auto* tensor = llama.ggml_new_tensor(context_.get(), entry.type, static_cast<int>(entry.shape.size()),
+                                         entry.shape.data());
+    llama.ggml_set_name(tensor, entry.name.c_str());
+    if (llama.ggml_nbytes(tensor) != entry.size) {
+      throw EngineError("invalid-file", "tensor " + entry.name + " has " + std::to_string(entry.size) +
+                                            " bytes in the file, but its shape needs " +
+                                            std::to_string(llama.ggml_nbytes(tensor)));
+    }
+    tensors_.emplace(entry.name, tensor);
+  }
+  buffer_ = allocate_tensors(context_.get(), llama.ggml_backend_dev_buffer_type(device), "the weights");
+  llama.ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+  read(path, tensors);
+}
+
+void Weights::read(const std::string& path, const std::vector<TensorDescription>& tensors) {
+  constexpr size_t chunk = 4 << 20;  // large enough for the disk, small beside any model
+  std::ifstream file(std::filesystem::u8path(path), std::ios::binary);
+  if (!file) throw EngineError("io", "cannot open " + path);
+  std::vector<char> bytes;
+  for (const auto& entry : tensors) {
+    auto* tensor = tensors_.at(entry.name);
+    file.seekg(static_cast<std::streamoff>(entry.offset));
+    for (size_t done = 0; done < entry.size; done += bytes.size()) {
+      bytes.resize(std::min<size_t>(chunk, entry.size - done));
+      if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) {
+        throw EngineError("io", path + " ended while tensor " + entry.name + " was read");
+      }
+      library().ggml_backend_tensor_set(tensor, bytes.data(), done, bytes.size());
+    }
+  }
+}
+
+ggml_tensor* Weights::require(const std::string& name, const std::vector<int64_t>& shape) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) throw EngineError("invalid-file", "the model has no tensor " + name);
+  for (size_t i = 0; i < GGML_MAX_DIMS; ++i) {
+    if (found->second->ne[i] == (i < shape.size() ? shape[i] : 1)) continue;
+    throw EngineError("invalid-file", "tensor " + name + " has shape " + shape_text(found->second->ne, GGML_MAX_DIMS) +
+                                          ", expected " + shape_text(shape.data(), shape.size()));
+  }
+  return found->second;
+}
+
+size_t Weights::bytes() const { return library().ggml_backend_buffer_get_size(buffer_.get()); }
+
+}  // namespace tandem

@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/handles.h"
+
+namespace tandem {
+
+/** One entry of a GGUF file's tensor table, checked against the file in TypeScript. */
+struct TensorDescription {
+  std::string name;
+  ggml_type type;
+  std::vector<int64_t> shape;  // row length first
+  uint64_t offset;             // absolute, bytes
+  uint64_t size;               // bytes
+};
+
+/** The weights of a model in the memory of one device. */
+class Weights {
+ public:
+  /** Reads the file into memory of `device`. Throws EngineError `io`, `invalid-file` or `out-of-memory`. */
+  Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device);
+
+  /** Throws EngineError `invalid-file` unless the tensor is there with this shape. */
+  ggml_tensor* require(const std::string& name, const std::vector<int64_t>& shape) const;
+  bool has(const std::string& name) const { return tensors_.count(name) != 0; }
+  size_t bytes() const;
+
+ private:
+  void read(const std::string& path, const std::vector<TensorDescription>& tensors);
+
+  ContextHandle context_;
+  BufferHandle buffer_;
+  std::unordered_map<std::string, ggml_tensor*> tensors_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,55 @@
+/** Stable error codes. They are part of the public interface: they may grow, never change. */
+export type ErrorCode =
+  | 'invalid-argument'
+  | 'invalid-file'
+  | 'unsupported-model'
+  | 'unsupported-option'
+  | 'not-found'
+  | 'io'
+  | 'library-missing'
+  | 'library-mismatch'
+  | 'library-conflict'
+  | 'device-unavailable'
+  | 'out-of-memory'
+  | 'context-full'
+  | 'too-many-sequences'
+  | 'compute-failed'
+  | 'disposed'
+  | 'aborted'
+
+/** What an error can say beside its sentence: what was expected, what came, and what to do about it. */
+export interface ErrorDetails {
+  expected?: string
+  received?: string
+  remedy?: string
+  cause?: unknown
+}
+
+/**
+ * The only error class that Tandem throws on purpose. `message` is one line for people;
+ * `code` is for programs and stays the same between releases.
+ */
+export class TandemError extends Error {
+  override readonly name = 'TandemError'
+  readonly code: ErrorCode
+  readonly expected: string | undefined
+  readonly received: string | undefined
+  readonly remedy: string | undefined
+
+  constructor(code: ErrorCode, problem: string, details: ErrorDetails = {}) {
+    super(sentence(problem, details), details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.expected = details.expected
+    this.received = details.received
+    this.remedy = details.remedy
+  }
+}
+
+function sentence(problem: string, { expected, received, remedy }: ErrorDetails): string {
+  const clauses = [
+    expected === undefined ? undefined : `expected ${expected}`,
+    received === undefined ? undefined : `received ${received}`,
+  ].filter((clause) => clause !== undefined)
+  const facts = clauses.length === 0 ? '' : `: ${clauses.join(', ')}`
+  return `${problem}${facts}${remedy === undefined ? '' : `. ${remedy}`}`
+}

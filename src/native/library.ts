@@ -1,0 +1,141 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { type ErrorCode, TandemError } from '../errors.ts'
+import type { Addon, NativeDevice } from './addon.ts'
+import { findVariant, type InstalledVariant, outsideArchive, VARIANTS, type Variant } from './variants.ts'
+
+export type { Variant } from './variants.ts'
+
+const require = createRequire(import.meta.url)
+// The same depth from src/native and from dist/native.
+const ADDON = outsideArchive(fileURLToPath(new URL('../../build/Release/tandem.node', import.meta.url)))
+
+let addon: Addon | undefined
+let current: InstalledVariant | undefined
+
+/** What to load; `auto` takes what the process already runs, else the richest variant that opens. */
+export interface NativeOptions {
+  variant?: Variant | 'auto'
+}
+
+/**
+ * The addon, with llama.cpp opened. Libraries and variant are process-wide and chosen once.
+ *
+ * @throws TandemError `library-missing` (nothing could be opened; the message says what was tried),
+ * `library-mismatch` (another llama.cpp release than the addon was compiled for), `library-conflict` (the process
+ * already runs another variant or somebody else's llama.cpp).
+ */
+export function loadNative(options: NativeOptions = {}): Addon {
+  const variant = options.variant ?? 'auto'
+  if (variant !== 'auto' && !VARIANTS.includes(variant)) {
+    throw new TandemError('invalid-argument', 'Unknown variant of llama.cpp', {
+      expected: `auto, ${VARIANTS.join(', ')}`,
+      received: String(variant),
+    })
+  }
+  const native = openAddon()
+  if (current === undefined) current = openLibrary(native, variant)
+  else if (variant !== 'auto' && variant !== current.variant) throw otherVariant(current.variant, variant)
+  return native
+}
+
+/** The devices of the variant that is loaded, and which variant that is. */
+export function listDevices(options: NativeOptions = {}): { variant: Variant; devices: NativeDevice[] } {
+  const devices = loadNative(options).devices()
+  if (current === undefined) throw new TandemError('library-missing', 'llama.cpp has not been loaded')
+  return { variant: current.variant, devices }
+}
+
+function openAddon(): Addon {
+  if (addon !== undefined) return addon
+  if (!existsSync(ADDON)) {
+    throw new TandemError('library-missing', 'The native addon has not been built', {
+      expected: ADDON,
+      remedy: 'Run `npm run build:native` in the folder of tandem-llm (it needs git, cmake and a C++17 compiler)',
+    })
+  }
+  addon = translate(() => require(ADDON) as Addon)
+  return addon
+}
+
+function openLibrary(native: Addon, variant: Variant | 'auto'): InstalledVariant {
+  const mapped = native.mappedLibrary()
+  if (mapped !== null) return adoptMapped(native, mapped, variant)
+  const tried: string[] = []
+  for (const candidate of variant === 'auto' ? VARIANTS : [variant]) {
+    const found = findVariant(candidate)
+    const obstacle = typeof found === 'string' ? found : obstacleTo(native, found)
+    if (typeof found === 'string' || obstacle !== null) {
+      tried.push(`${candidate}: ${obstacle}`)
+      continue
+    }
+    return load(native, found)
+  }
+  throw new TandemError('library-missing', `llama.cpp cannot be opened (tried ${tried.join('; ')})`, {
+    remedy: 'Install node-llama-cpp with its optional dependencies, or choose another device',
+  })
+}
+
+/** Why a variant cannot be used here: its own driver libraries may be missing from the machine. */
+function obstacleTo(native: Addon, found: InstalledVariant): string | null {
+  if (found.release !== native.llamaRelease) return mismatch(native, found).message
+  return found.gpuBackend === null ? null : native.probeLibrary(found.gpuBackend)
+}
+
+/** Somebody brought llama.cpp into this process before us: the same files can be shared, others cannot. */
+function adoptMapped(native: Addon, mapped: string, variant: Variant | 'auto'): InstalledVariant {
+  for (const candidate of VARIANTS) {
+    const found = findVariant(candidate)
+    if (typeof found === 'string' || found.directory !== mapped) continue
+    if (variant !== 'auto' && variant !== candidate) throw otherVariant(candidate, variant)
+    return load(native, found)
+  }
+  throw new TandemError('library-conflict', `This process has already mapped another llama.cpp, from ${mapped}`, {
+    remedy: 'Run Tandem in a child process or before the other library, with the same node-llama-cpp package',
+  })
+}
+
+function load(native: Addon, found: InstalledVariant): InstalledVariant {
+  if (found.release !== native.llamaRelease) throw mismatch(native, found)
+  translate(() => native.loadLibrary(found))
+  return found
+}
+
+function mismatch(native: Addon, found: InstalledVariant): TandemError {
+  return new TandemError('library-mismatch', `The libraries in ${found.directory} are of another llama.cpp release`, {
+    expected: native.llamaRelease,
+    received: found.release,
+    remedy: 'Rebuild Tandem with `npm run build:native`, or install the node-llama-cpp version that it pins',
+  })
+}
+
+function otherVariant(running: Variant, wanted: Variant): TandemError {
+  return new TandemError('library-conflict', 'llama.cpp can be loaded only once per process', {
+    expected: `the ${running} variant, which this process already runs`,
+    received: wanted,
+    remedy: 'Use a child process for the other variant',
+  })
+}
+
+/** Runs native code; its errors, which carry a `code`, become TandemErrors. */
+export function translate<Result>(call: () => Result): Result {
+  try {
+    return call()
+  } catch (error) {
+    throw asTandemError(error)
+  }
+}
+
+/** An error of the addon as a TandemError; anything else unchanged. */
+export function asTandemError(error: unknown): unknown {
+  if (error instanceof TandemError || !(error instanceof Error)) return error
+  const code = (error as { code?: unknown }).code
+  if (code === 'ERR_DLOPEN_FAILED') {
+    return new TandemError('library-missing', 'The native addon cannot be opened', {
+      received: error.message,
+      cause: error,
+    })
+  }
+  return typeof code === 'string' ? new TandemError(code as ErrorCode, error.message, { cause: error }) : error
+}

@@ -1,0 +1,198 @@
+import { availableParallelism } from 'node:os'
+import { TandemError } from '../errors.ts'
+import type {
+  EngineDescription,
+  NativeDevice,
+  NativeEngine,
+  StepRequest,
+  StepResult,
+  StepRows,
+  WeightTensor,
+} from './addon.ts'
+import { asTandemError, listDevices, loadNative, translate, type Variant } from './library.ts'
+import { t5Parameters } from './t5-parameters.ts'
+
+/** What of a GGUF file an engine needs; the file's table has been validated by its reader. */
+export interface ModelFile {
+  metadata: ReadonlyMap<string, { value: unknown }>
+  tensors: readonly WeightTensor[]
+}
+
+export interface OpenOptions {
+  /** `auto`, `cpu`, `cuda`, `vulkan`, `metal` or the name of one device. */
+  device?: string
+  threads?: number
+  /** Tokens of all sequences that live at once. */
+  contextSize?: number
+  /** Stored keys and values; f32 models default to f32, all others to f16. */
+  kvType?: 'f32' | 'f16'
+  /** Hypotheses that may live at once in a decoder-only model. */
+  maxSequences?: number
+}
+
+const GPU_KINDS: readonly string[] = ['cuda', 'vulkan', 'metal']
+const KV_TYPES = { f32: 0, f16: 1 } as const
+const DEFAULT_CONTEXT = 4096
+// Twice as many sequence numbers are used, and libllama has 256.
+const MAX_SEQUENCES = 128
+
+/**
+ * A loaded model: one native thread, its weights and its sequences. Calls may overlap; they are carried out in order.
+ * All methods reject with TandemError `disposed` once it is disposed.
+ */
+export class Engine {
+  readonly #native: NativeEngine
+  readonly #freeSequences: number[] = []
+  #sequences = 0
+  #sources = 0
+  #calls = 0
+
+  constructor(native: NativeEngine) {
+    this.#native = native
+  }
+
+  get description(): EngineDescription {
+    return this.#native.description
+  }
+
+  /** Runs the encoder; returns the number under which the source is kept until it is released. */
+  async encode(ids: readonly number[], attentionMask: readonly number[], signal?: AbortSignal): Promise<number> {
+    const source = this.#sources++
+    await this.#cancellable(signal, (call) =>
+      this.#native.encode(source, Int32Array.from(ids), Uint8Array.from(attentionMask), call),
+    )
+    return source
+  }
+
+  step(rows: StepRows, request: StepRequest, signal?: AbortSignal): Promise<StepResult> {
+    return this.#cancellable(signal, (call) => this.#native.step(rows, request, call))
+  }
+
+  /** Reserves a sequence number. */
+  takeSequence(): number {
+    const sequence = this.#freeSequences.pop() ?? this.#sequences
+    if (sequence >= this.description.maxSequences) {
+      throw new TandemError('too-many-sequences', 'More hypotheses are alive than the model was opened for', {
+        expected: `at most ${this.description.maxSequences}`,
+        remedy: 'Raise maxSequences, or wait for other requests to end',
+      })
+    }
+    if (sequence === this.#sequences) this.#sequences++
+    return sequence
+  }
+
+  async release(sequences: readonly number[], sources: readonly number[]): Promise<void> {
+    this.#freeSequences.push(...sequences)
+    await this.#native.release(Int32Array.from(sequences), Int32Array.from(sources)).catch(ignoreDisposed)
+  }
+
+  /** Idempotent; safe in the middle of a step, which then rejects. */
+  dispose(): Promise<void> {
+    return this.#native.dispose()
+  }
+
+  async #cancellable<Result>(signal: AbortSignal | undefined, start: (call: number) => Promise<Result>) {
+    if (isAborted(signal)) throw abortedError(signal)
+    const call = this.#calls++
+    const cancel = () => this.#native.cancel(call)
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      return await start(call)
+    } catch (error) {
+      throw isAborted(signal) ? abortedError(signal) : asTandemError(error)
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+    }
+  }
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true
+}
+
+function abortedError(signal: AbortSignal | undefined): TandemError {
+  return new TandemError('aborted', 'The generation was aborted', { cause: signal?.reason })
+}
+
+/** A disposed engine has already forgotten everything. */
+function ignoreDisposed(error: unknown): void {
+  const translated = asTandemError(error)
+  if (!(translated instanceof TandemError && translated.code === 'disposed')) throw translated
+}
+
+/**
+ * Loads a model onto a device: an encoder-decoder through our own graph, everything else through libllama.
+ *
+ * @throws TandemError `invalid-argument`, `device-unavailable`, `library-*`, `unsupported-model`, `out-of-memory`, `io`.
+ */
+export async function openEngine(file: ModelFile, path: string, options: OpenOptions = {}): Promise<Engine> {
+  const device = chooseDevice(options.device ?? 'auto')
+  const native = loadNative()
+  const exact = file.tensors.every((tensor) => tensor.type === KV_TYPES.f32)
+  const shared = {
+    path,
+    device: device.name,
+    threads: positiveInteger('threads', options.threads ?? availableParallelism()),
+    exact,
+    kvType: KV_TYPES[options.kvType ?? (exact ? 'f32' : 'f16')],
+  }
+  const contextSize =
+    options.contextSize === undefined ? undefined : positiveInteger('contextSize', options.contextSize)
+  const opening = translate(() => {
+    if (file.metadata.get('general.architecture')?.value === 't5') {
+      return native.openEncoderDecoder({
+        ...shared,
+        parameters: t5Parameters(file),
+        tensors: [...file.tensors],
+        contextSize: contextSize ?? DEFAULT_CONTEXT,
+      })
+    }
+    const maxSequences = positiveInteger('maxSequences', options.maxSequences ?? 16, MAX_SEQUENCES)
+    return native.openDecoderOnly({
+      ...shared,
+      contextSize: contextSize ?? Math.min(DEFAULT_CONTEXT, trainedContext(file)),
+      maxSequences,
+      batchSize: 512,
+    })
+  })
+  return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))))
+}
+
+function trainedContext(file: ModelFile): number {
+  const length = file.metadata.get(`${String(file.metadata.get('general.architecture')?.value)}.context_length`)?.value
+  return typeof length === 'number' && length > 0 ? length : DEFAULT_CONTEXT
+}
+
+function chooseDevice(wanted: string): NativeDevice {
+  const { variant, devices } = listDevices({ variant: variantFor(wanted) })
+  const found =
+    devices.find((device) => device.name === wanted) ??
+    devices.find((device) => matchesKind(device, wanted)) ??
+    (wanted === 'auto' ? devices.find((device) => device.type === 'cpu') : undefined)
+  if (found !== undefined) return found
+  throw new TandemError('device-unavailable', `There is no device for "${wanted}" here`, {
+    expected: `auto, cpu${devices.map((device) => `, ${device.name} (${device.description})`).join('')}`,
+    received: wanted,
+    remedy: `The ${variant} variant of llama.cpp is loaded`,
+  })
+}
+
+function matchesKind(device: NativeDevice, wanted: string): boolean {
+  if (wanted === 'cpu') return device.type === 'cpu'
+  const isGpu = device.type === 'gpu' || device.type === 'igpu'
+  const backend = device.backend.toLowerCase()
+  return isGpu && (wanted === 'auto' || (backend === 'mtl' ? 'metal' : backend) === wanted)
+}
+
+/** Every variant has the CPU; `auto` takes the one that the process runs, or the richest that opens. */
+function variantFor(device: string): Variant | 'auto' {
+  return GPU_KINDS.includes(device) ? (device as Variant) : 'auto'
+}
+
+function positiveInteger(name: string, value: number, limit = 2 ** 31 - 1): number {
+  if (Number.isInteger(value) && value > 0 && value <= limit) return value
+  throw new TandemError('invalid-argument', `Bad ${name}`, {
+    expected: `an integer from 1 to ${limit}`,
+    received: String(value),
+  })
+}

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    exclude: ['test/soak/**'],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // Each file in a process of its own: the native library is chosen once per process.
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+})
