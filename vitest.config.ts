@@ -9,5 +9,7 @@ export default defineConfig({
     // Each file in a process of its own: the native library is chosen once per process.
     pool: 'forks',
     maxWorkers: 2,
+    // Two test files on two cores: threads that spin while they wait would take the cores from each other.
+    env: { OMP_WAIT_POLICY: 'passive' },
   },
 })

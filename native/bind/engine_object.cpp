@@ -82,6 +82,7 @@ void EngineObject::start(EngineThread::Open open_engine, const Deferred& deferre
 
 /** Collected without `dispose`: no task is pending then, for a pending one holds the object. */
 EngineObject::~EngineObject() {
+  *alive_ = false;
   if (finished_) return;
   napi_remove_env_cleanup_hook(env_, environment_ends, this);
   thread_.reset();
@@ -106,7 +107,10 @@ void EngineObject::let_go(Napi::Env env) {
 }
 
 void EngineObject::complete(Completion completion) const {
-  auto owned = std::make_unique<Completion>(std::move(completion));
+  // A collected object still has its thread's last words in the queue.
+  auto owned = std::make_unique<Completion>([alive = alive_, completion = std::move(completion)](Napi::Env env) {
+    if (*alive) completion(env);
+  });
   if (queue_.NonBlockingCall(owned.get()) == napi_ok) owned.release();
 }
 

@@ -51,6 +51,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   CompletionQueue queue_;
   size_t pending_ = 0;
   bool finished_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // read and written on the JavaScript thread only
   std::vector<Deferred> dispose_waiters_;
   napi_env env_ = nullptr;
 };

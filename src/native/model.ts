@@ -9,6 +9,7 @@ import type {
   StepRows,
   WeightTensor,
 } from './addon.ts'
+import { checkContextMemory } from './context-memory.ts'
 import { asTandemError, listDevices, loadNative, translate, type Variant } from './library.ts'
 import { t5Parameters } from './t5-parameters.ts'
 
@@ -136,24 +137,21 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
     exact,
     kvType: KV_TYPES[options.kvType ?? (exact ? 'f32' : 'f16')],
   }
-  const contextSize =
-    options.contextSize === undefined ? undefined : positiveInteger('contextSize', options.contextSize)
+  const isEncoderDecoder = file.metadata.get('general.architecture')?.value === 't5'
+  const defaultContext = isEncoderDecoder ? DEFAULT_CONTEXT : Math.min(DEFAULT_CONTEXT, trainedContext(file))
+  const contextSize = positiveInteger('contextSize', options.contextSize ?? defaultContext)
+  checkContextMemory(file, device, { contextSize, valueBytes: shared.kvType === KV_TYPES.f32 ? 4 : 2 })
   const opening = translate(() => {
-    if (file.metadata.get('general.architecture')?.value === 't5') {
+    if (isEncoderDecoder) {
       return native.openEncoderDecoder({
         ...shared,
         parameters: t5Parameters(file),
         tensors: [...file.tensors],
-        contextSize: contextSize ?? DEFAULT_CONTEXT,
+        contextSize,
       })
     }
     const maxSequences = positiveInteger('maxSequences', options.maxSequences ?? 16, MAX_SEQUENCES)
-    return native.openDecoderOnly({
-      ...shared,
-      contextSize: contextSize ?? Math.min(DEFAULT_CONTEXT, trainedContext(file)),
-      maxSequences,
-      batchSize: 512,
-    })
+    return native.openDecoderOnly({ ...shared, contextSize, maxSequences, batchSize: 512 })
   })
   return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))))
 }

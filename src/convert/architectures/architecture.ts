@@ -1,0 +1,59 @@
+import { MAX_ARRAY_ITEMS } from '../../formats/gguf/limits.ts'
+import type { GgufValue } from '../../formats/gguf/types.ts'
+import type { Fields } from '../fields.ts'
+
+/** llama.cpp's own limit (`LLAMA_MAX_LAYERS`). */
+export const MAX_BLOCKS = 512
+
+/** As many strings as the GGUF reader takes in an array; the largest published vocabularies have 262,144. */
+export const MAX_VOCABULARY = MAX_ARRAY_ITEMS
+
+/** One tensor, or with {@link forEachBlock} one of every block: where it comes from and what becomes of it. */
+export interface TensorRule {
+  /** Name in GGUF. */
+  to: string
+  /** Name in the Hugging Face checkpoint; of several spellings the first that is there counts, the others are left out. */
+  from: string | readonly string[]
+  /** Shape in the checkpoint, row-major. */
+  shape: readonly number[]
+  /** The checkpoint may lack it. */
+  optional?: boolean
+  /** Multiplied into every value, in f32. Only for tensors that stay f32. */
+  scale?: number
+  /**
+   * `always-f32` in every file; `f32-for-f16` where the others would be f16, because the values that meet it overflow
+   * half precision.
+   */
+  precision?: 'always-f32' | 'f32-for-f16'
+}
+
+/** A model of one architecture: everything that its config.json decides. */
+export interface Model {
+  /** llama.cpp's `general.architecture`, the prefix of its keys. */
+  architecture: string
+  /** Rows of the embedding. */
+  vocabularySize: number
+  /** Metadata without the prefix. */
+  keys: Readonly<Record<string, GgufValue>>
+  tensors: readonly TensorRule[]
+  /** Endings of checkpoint names that the model does not use. */
+  ignored: readonly string[]
+}
+
+/** Reads config.json; throws TandemError `invalid-file` or `unsupported-model`. */
+export type Architecture = (config: Fields) => Model
+
+/** The rules once for each block, `{}` replaced by its number. */
+export function forEachBlock(blocks: number, rules: readonly TensorRule[]): TensorRule[] {
+  return Array.from({ length: blocks }, (_, block) =>
+    rules.map((rule) => ({
+      ...rule,
+      to: rule.to.replace('{}', `${block}`),
+      from: [rule.from].flat().map((name) => name.replace('{}', `${block}`)),
+    })),
+  ).flat()
+}
+
+export const uint32 = (value: number): GgufValue => ({ type: 'uint32', value })
+export const float32 = (value: number): GgufValue => ({ type: 'float32', value })
+export const string = (value: string): GgufValue => ({ type: 'string', value })

@@ -1,0 +1,129 @@
+import { isUtf8 } from 'node:buffer'
+import type { FileHandle } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { TandemError } from '../../errors.ts'
+import { MAX_HEADER_BYTES, MAX_STRING_BYTES } from './limits.ts'
+import type { GgufText } from './types.ts'
+
+/** One read brings in a header of usual size's worth of values; larger reads gain nothing (measured at 1 to 16 MiB). */
+const WINDOW_BYTES = 1_048_576
+
+/**
+ * Walks forward through a file with a window over it. The getters are synchronous and work on bytes that {@link need}
+ * has brought in, so that 300,000 strings cost no 300,000 promises.
+ */
+export class Cursor {
+  readonly fileSize: number
+  private readonly handle: FileHandle
+  private readonly path: string
+  private window = Buffer.alloc(0)
+  private windowStart = 0
+  private index = 0
+
+  constructor(handle: FileHandle, path: string, fileSize: number) {
+    this.handle = handle
+    this.path = path
+    this.fileSize = fileSize
+  }
+
+  /** Absolute position in the file. */
+  get position(): number {
+    return this.windowStart + this.index
+  }
+
+  get remaining(): number {
+    return this.fileSize - this.position
+  }
+
+  has(bytes: number): boolean {
+    return this.window.length - this.index >= bytes
+  }
+
+  /** Makes the next `bytes` bytes available; refuses what the file does not hold before anything is allocated. */
+  async need(bytes: number, what: string): Promise<void> {
+    if (this.has(bytes)) return
+    if (bytes > this.remaining) {
+      throw this.invalid(`is cut off in ${what} at byte ${this.position}`, `${bytes} more bytes`, `${this.remaining}`)
+    }
+    if (this.position + bytes > MAX_HEADER_BYTES) {
+      throw this.invalid('has too much metadata', `at most ${MAX_HEADER_BYTES} bytes`, `more at ${what}`)
+    }
+    const length = Math.min(Math.max(bytes, WINDOW_BYTES), this.remaining)
+    const window = Buffer.alloc(length)
+    const start = this.position
+    for (let filled = 0; filled < length; ) {
+      const { bytesRead } = await this.handle.read(window, filled, length - filled, start + filled)
+      if (bytesRead === 0) throw this.invalid('became shorter while it was read', `${this.fileSize} bytes`, 'less')
+      filled += bytesRead
+    }
+    this.window = window
+    this.windowStart = start
+    this.index = 0
+  }
+
+  uint8(): number {
+    return this.window.readUInt8(this.advance(1))
+  }
+
+  uint32(): number {
+    return this.window.readUInt32LE(this.advance(4))
+  }
+
+  /** A 64-bit count or length. Exact up to 2^53; anything above is only ever compared with a limit and refused. */
+  size(): number {
+    const start = this.advance(8)
+    return this.window.readUInt32LE(start) + this.window.readUInt32LE(start + 4) * 2 ** 32
+  }
+
+  /** A copy of the next bytes, alone in its buffer, so that typed arrays of any width can look at it. */
+  bytes(length: number): Uint8Array<ArrayBuffer> {
+    const start = this.advance(length)
+    const copy = new Uint8Array(length)
+    copy.set(this.window.subarray(start, start + length))
+    return copy
+  }
+
+  text(length: number): GgufText {
+    const start = this.advance(length)
+    const text = this.window.toString('utf8', start, start + length)
+    if (!text.includes('\uFFFD')) return text
+    const bytes = this.window.subarray(start, start + length)
+    return isUtf8(bytes) ? text : Uint8Array.from(bytes)
+  }
+
+  /** Length of the string or name that follows, against its limit and the rest of the file. */
+  async length(limit: number, what: string): Promise<number> {
+    await this.need(8, what)
+    const length = this.size()
+    if (length > limit) throw this.invalid(`has a ${what} that is too long`, `at most ${limit} bytes`, `${length}`)
+    return length
+  }
+
+  async string(what: string, limit = MAX_STRING_BYTES): Promise<GgufText> {
+    const length = await this.length(limit, what)
+    await this.need(length, what)
+    return this.text(length)
+  }
+
+  /** A string that is a name: readable, and not empty. */
+  async name(what: string, limit: number): Promise<string> {
+    const name = await this.string(what, limit)
+    if (typeof name !== 'string') throw this.invalid(`has a ${what} that is not UTF-8`, 'UTF-8', 'other bytes')
+    if (name === '') throw this.invalid(`has an empty ${what}`, 'at least one character', 'none')
+    return name
+  }
+
+  invalid(problem: string, expected: string, received: string): TandemError {
+    return new TandemError('invalid-file', `${basename(this.path)} ${problem}`, {
+      expected,
+      received,
+      remedy: 'The file is damaged or was not written as GGUF; download or convert it again',
+    })
+  }
+
+  private advance(bytes: number): number {
+    const start = this.index
+    this.index += bytes
+    return start
+  }
+}

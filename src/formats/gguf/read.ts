@@ -1,0 +1,138 @@
+import { open } from 'node:fs/promises'
+import { describeFileError, requireFile } from '../files.ts'
+import { Cursor } from './cursor.ts'
+import {
+  DEFAULT_ALIGNMENT,
+  MAX_ALIGNMENT,
+  MAX_ARRAY_ITEMS,
+  MAX_KEY_BYTES,
+  MAX_METADATA_KEYS,
+  MAX_STRING_BYTES,
+  MAX_TENSORS,
+  SUPPORTED_VERSIONS,
+} from './limits.ts'
+import { placeTensors, readTensors } from './tensor-table.ts'
+import type { GgufFile, GgufText, GgufValue, GgufValueType } from './types.ts'
+import { VALUE_BYTES, VALUE_TYPES } from './types.ts'
+import { decodeNumbers, decodeScalar } from './values.ts'
+
+export type { GgufFile } from './types.ts'
+
+/** "GGUF", read as a little-endian number. */
+const MAGIC = 0x46554747
+
+/**
+ * Reads everything but the tensors' data and checks it against the size of the file: what this accepts, llama.cpp's
+ * loader can open without looking outside the file.
+ * @throws TandemError `not-found`, `io`, or `invalid-file` with what was expected
+ */
+export async function readGguf(path: string): Promise<GgufFile> {
+  const size = await requireFile(path)
+  try {
+    const handle = await open(path, 'r')
+    try {
+      return await readHeader(new Cursor(handle, path, size))
+    } finally {
+      await handle.close()
+    }
+  } catch (cause) {
+    throw describeFileError(cause, `${path} cannot be read`)
+  }
+}
+
+async function readHeader(cursor: Cursor): Promise<GgufFile> {
+  await cursor.need(24, 'the file header')
+  const magic = cursor.uint32()
+  if (magic !== MAGIC) {
+    throw cursor.invalid('is not a GGUF file', 'the magic bytes "GGUF"', `0x${magic.toString(16).padStart(8, '0')}`)
+  }
+  const version = cursor.uint32()
+  if (!SUPPORTED_VERSIONS.includes(version)) {
+    throw cursor.invalid('has an unknown GGUF version', SUPPORTED_VERSIONS.join(' or '), `${version}`)
+  }
+  // 24 and 13 bytes are the smallest description of a tensor and of a value: an honest file has room for all of them.
+  const tensorCount = count(cursor, 'tensors', 24, MAX_TENSORS)
+  const keyCount = count(cursor, 'metadata keys', 13, MAX_METADATA_KEYS)
+  const metadata = await readMetadata(cursor, keyCount)
+  const alignment = alignmentOf(cursor, metadata)
+  const tensors = await readTensors(cursor, tensorCount)
+  placeTensors(cursor, tensors, alignment)
+  return { version, alignment, metadata, tensors }
+}
+
+function count(cursor: Cursor, what: string, smallest: number, limit: number): number {
+  const claimed = cursor.size()
+  const most = Math.min(limit, Math.floor(cursor.remaining / smallest))
+  if (claimed > most) throw cursor.invalid(`claims too many ${what}`, `at most ${most}`, `${claimed}`)
+  return claimed
+}
+
+async function readMetadata(cursor: Cursor, keyCount: number): Promise<Map<string, GgufValue>> {
+  const metadata = new Map<string, GgufValue>()
+  for (let i = 0; i < keyCount; i++) {
+    const key = await cursor.name('metadata key', MAX_KEY_BYTES)
+    if (metadata.has(key)) throw cursor.invalid('has a metadata key twice', 'each key once', JSON.stringify(key))
+    await cursor.need(4, `the value of ${key}`)
+    const type = valueType(cursor, key)
+    metadata.set(key, type === 'array' ? await readArray(cursor, key) : await readScalar(cursor, key, type))
+  }
+  return metadata
+}
+
+function valueType(cursor: Cursor, key: string): GgufValueType {
+  const number = cursor.uint32()
+  const type = VALUE_TYPES[number]
+  if (type === undefined) {
+    throw cursor.invalid(`has an unknown value type at ${key}`, `0 to ${VALUE_TYPES.length - 1}`, `${number}`)
+  }
+  return type
+}
+
+async function readScalar(cursor: Cursor, key: string, type: Exclude<GgufValueType, 'array'>): Promise<GgufValue> {
+  if (type === 'string') return { type, value: await cursor.string(`value of ${key}`) }
+  await cursor.need(VALUE_BYTES[type], `the value of ${key}`)
+  const value = decodeScalar(type, cursor.bytes(VALUE_BYTES[type]))
+  if (value === undefined) throw cursor.invalid(`has a bad truth value at ${key}`, '0 or 1', 'another byte')
+  return value
+}
+
+async function readArray(cursor: Cursor, key: string): Promise<GgufValue> {
+  await cursor.need(12, `the value of ${key}`)
+  const items = valueType(cursor, key)
+  // llama.cpp's loader refuses arrays of arrays as well, so no file that it runs has them.
+  if (items === 'array')
+    throw cursor.invalid(`has nested arrays at ${key}`, 'an array of plain values', 'an array of arrays')
+  const itemBytes = items === 'string' ? 8 : VALUE_BYTES[items]
+  const length = count(cursor, `items in ${key}`, itemBytes, MAX_ARRAY_ITEMS)
+  if (items === 'string') return { type: 'array', items, value: await readStrings(cursor, key, length) }
+  await cursor.need(length * itemBytes, `the value of ${key}`)
+  const value = decodeNumbers(items, cursor.bytes(length * itemBytes))
+  if (value === undefined) throw cursor.invalid(`has a bad truth value in ${key}`, '0 or 1', 'another byte')
+  return value
+}
+
+async function readStrings(cursor: Cursor, key: string, length: number): Promise<GgufText[]> {
+  const strings: GgufText[] = []
+  for (let i = 0; i < length; i++) {
+    if (!cursor.has(8)) await cursor.need(8, key)
+    const bytes = cursor.size()
+    if (bytes > MAX_STRING_BYTES || bytes > cursor.remaining) {
+      throw cursor.invalid(`has a string in ${key} that is too long`, `at most ${cursor.remaining} bytes`, `${bytes}`)
+    }
+    if (!cursor.has(bytes)) await cursor.need(bytes, key)
+    strings.push(cursor.text(bytes))
+  }
+  return strings
+}
+
+function alignmentOf(cursor: Cursor, metadata: Map<string, GgufValue>): number {
+  const entry = metadata.get('general.alignment')
+  if (entry === undefined) return DEFAULT_ALIGNMENT
+  const alignment = entry.type === 'uint32' ? entry.value : 0
+  const isPowerOfTwo = Number.isInteger(Math.log2(alignment))
+  if (!isPowerOfTwo || alignment > MAX_ALIGNMENT) {
+    const received = entry.type === 'uint32' ? `${alignment}` : `a value of type ${entry.type}`
+    throw cursor.invalid('has a bad general.alignment', `a uint32 power of two up to ${MAX_ALIGNMENT}`, received)
+  }
+  return alignment
+}

@@ -1,0 +1,179 @@
+import type { FileHandle } from 'node:fs/promises'
+import { open, rename, rm, stat, statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { TandemError } from '../../errors.ts'
+import { describeFileError } from '../files.ts'
+import { encodeHeader } from './encode.ts'
+import type { GgufTensorInfo, GgufValue } from './types.ts'
+import { alignUp, tensorBytes } from './types.ts'
+
+export interface GgufContents<T extends GgufTensorInfo> {
+  metadata: ReadonlyMap<string, GgufValue>
+  /** In the order of the file. */
+  tensors: readonly T[]
+}
+
+export interface WriteOptions<T extends GgufTensorInfo> {
+  /** The bytes of a tensor, in pieces of any size that add up to the tensor's size. */
+  data: (tensor: T) => AsyncIterable<Uint8Array>
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * Writes a GGUF file of version 3 to `FILE.part`, flushes it to the disk and renames it, so that under its final name
+ * there is only ever a complete file, whatever happens in between.
+ * @returns size of the file in bytes
+ * @throws TandemError `invalid-argument`, `not-found`, `io` or `aborted`; then `FILE.part` is gone
+ */
+export async function writeGguf<T extends GgufTensorInfo>(
+  path: string,
+  contents: GgufContents<T>,
+  options: WriteOptions<T>,
+): Promise<number> {
+  const sizes = contents.tensors.map(sizeOf)
+  const header = encodeHeader(contents.metadata, contents.tensors, sizes)
+  const total = sizes.reduce((sum, size) => sum + alignUp(size, header.alignment), header.length)
+  await requireRoom(path, total)
+  const part = `${path}.part`
+  const handle = await create(part)
+  try {
+    const file = new Sink(handle, part, options.signal)
+    for (const piece of header.pieces) await file.write(piece)
+    for (const [index, tensor] of contents.tensors.entries()) {
+      await copyTensor(file, tensor, sizes[index] ?? 0, options.data(tensor))
+      await file.write(Buffer.alloc(alignUp(file.position, header.alignment) - file.position))
+    }
+    await publish(handle, part, path)
+    return total
+  } catch (cause) {
+    await discard(handle, part)
+    throw describeFileError(cause, `${path} cannot be written`)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Writes at the end of a file and notices short writes and aborts. */
+class Sink {
+  position = 0
+  private readonly handle: FileHandle
+  private readonly path: string
+  private readonly signal: AbortSignal | undefined
+
+  constructor(handle: FileHandle, path: string, signal: AbortSignal | undefined) {
+    this.handle = handle
+    this.path = path
+    this.signal = signal
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.signal?.aborted === true) {
+      throw new TandemError('aborted', `Writing ${this.path} was aborted`, { cause: this.signal.reason })
+    }
+    for (let written = 0; written < bytes.length; ) {
+      const { bytesWritten } = await this.handle.write(bytes, written, bytes.length - written, this.position)
+      if (bytesWritten === 0) throw new TandemError('io', `${this.path} takes no more bytes at ${this.position}`)
+      written += bytesWritten
+      this.position += bytesWritten
+    }
+  }
+}
+
+function sizeOf(tensor: GgufTensorInfo): number {
+  const size = tensorBytes(tensor.type, tensor.shape)
+  if (size === undefined) {
+    throw new TandemError('invalid-argument', `Tensor ${tensor.name} has no size in type ${tensor.type}`, {
+      expected: 'rows of whole blocks',
+      received: `[${tensor.shape.join(', ')}]`,
+    })
+  }
+  return size
+}
+
+async function copyTensor(
+  file: Sink,
+  tensor: GgufTensorInfo,
+  size: number,
+  data: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const start = file.position
+  for await (const bytes of data) await file.write(bytes)
+  const written = file.position - start
+  if (written !== size) {
+    throw new TandemError('invalid-argument', `The data of ${tensor.name} has the wrong size`, {
+      expected: `${size} bytes`,
+      received: `${written}`,
+    })
+  }
+}
+
+/** Says before the work that a disk is too small; the check at each write stays, since others write as well. */
+async function requireRoom(path: string, total: number): Promise<void> {
+  const folder = dirname(path)
+  try {
+    const existing = await stat(path).catch(() => undefined)
+    if (existing?.isDirectory() === true) {
+      throw new TandemError('invalid-argument', `${path} is a directory`, {
+        remedy: 'Name the file to write, for example model.gguf in that directory',
+      })
+    }
+    const { bavail, bsize } = await statfs(folder)
+    if (bavail * bsize >= total) return
+    throw new TandemError('io', `The disk of ${folder} is too full for ${path}`, {
+      expected: `${total} free bytes`,
+      received: `${bavail * bsize}`,
+      remedy: 'Free some space or choose another place',
+    })
+  } catch (cause) {
+    throw describeFileError(cause, `${path} cannot be written: its directory ${folder} cannot be used`)
+  }
+}
+
+/**
+ * A new file, never one that is there: what an earlier run left is removed, and a link planted under that name is not
+ * followed.
+ */
+async function create(part: string): Promise<FileHandle> {
+  try {
+    await rm(part, { force: true })
+    return await open(part, 'wx')
+  } catch (cause) {
+    throw describeFileError(cause, `${part} cannot be created`)
+  }
+}
+
+async function publish(handle: FileHandle, part: string, path: string): Promise<void> {
+  await handle.sync()
+  // Another process that converts to the same place replaces our file; what lies there then is not yet complete.
+  if (!(await isSameFile(handle, part))) {
+    throw new TandemError('io', `${part} was replaced while it was written`, {
+      remedy: 'Another conversion to the same file is running: wait for it, or choose another output',
+    })
+  }
+  await rename(part, path)
+  await syncDirectory(dirname(path))
+}
+
+async function isSameFile(handle: FileHandle, path: string): Promise<boolean> {
+  const [ours, there] = await Promise.all([
+    handle.stat({ bigint: true }),
+    stat(path, { bigint: true }).catch(() => undefined),
+  ])
+  return there !== undefined && ours.ino === there.ino && ours.dev === there.dev
+}
+
+/** The rename itself survives a power loss only once the directory is flushed. Windows cannot open directories. */
+async function syncDirectory(folder: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Removes what was begun, unless another process has put its own file there; the first error is the one to report. */
+async function discard(handle: FileHandle, part: string): Promise<void> {
+  if (await isSameFile(handle, part).catch(() => false)) await rm(part, { force: true }).catch(() => undefined)
+}

@@ -1,0 +1,150 @@
+import type { FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { TandemError } from '../errors.ts'
+import { describeFileError, requireFile } from './files.ts'
+import type { SafetensorsEntry } from './safetensors-header.ts'
+import { invalidSafetensors, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts'
+import { exists, INDEX, readIndex, SINGLE } from './safetensors-index.ts'
+
+export interface SafetensorsTensor extends SafetensorsEntry {
+  /** Name of the file in its folder. */
+  file: string
+}
+
+/** The tensors of a model folder, read piece by piece from one file or from several shards. */
+export class Safetensors {
+  /** By the names of the files, then by their own names: the order of llama.cpp's converter. */
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>
+  private readonly handles: ReadonlyMap<string, FileHandle>
+
+  constructor(tensors: ReadonlyMap<string, SafetensorsTensor>, handles: ReadonlyMap<string, FileHandle>) {
+    this.tensors = tensors
+    this.handles = handles
+  }
+
+  /**
+   * Fills `target` with the tensor's bytes from `position` on.
+   * @throws TandemError `invalid-file` if the file has become shorter, `io`, `disposed`
+   */
+  async read(tensor: SafetensorsTensor, position: number, target: Uint8Array): Promise<void> {
+    const handle = this.handles.get(tensor.file)
+    if (handle === undefined || position < 0 || position + target.length > tensor.size) {
+      throw new TandemError(
+        'invalid-argument',
+        `Bytes ${position} to ${position + target.length} of ${tensor.name} do not exist`,
+      )
+    }
+    try {
+      await readFully(handle, target, { position: tensor.offset + position, file: tensor.file })
+    } catch (cause) {
+      throw describeFileError(cause, `${tensor.file} cannot be read`)
+    }
+  }
+
+  /** Closes the files. Idempotent. */
+  async close(): Promise<void> {
+    await Promise.all([...this.handles.values()].map((handle) => handle.close()))
+  }
+}
+
+/**
+ * Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, and checks them completely:
+ * what is returned lies inside its file and covers it exactly.
+ * @throws TandemError `not-found`, `invalid-file` or `io`
+ */
+export async function openSafetensors(directory: string): Promise<Safetensors> {
+  const weightMap = (await exists(join(directory, SINGLE))) ? undefined : await readIndex(directory)
+  const files = weightMap === undefined ? [SINGLE] : [...new Set(weightMap.values())].sort()
+  const handles = new Map<string, FileHandle>()
+  const tensors = new Map<string, SafetensorsTensor>()
+  try {
+    for (const file of files) {
+      const handle = await openShard(directory, file, weightMap)
+      handles.set(file, handle)
+      for (const entry of await readHeader(handle, join(directory, file))) addTensor(tensors, entry, file, weightMap)
+    }
+    if (weightMap !== undefined) requireAll(weightMap, tensors)
+    return new Safetensors(tensors, handles)
+  } catch (cause) {
+    await Promise.all([...handles.values()].map((handle) => handle.close()))
+    throw describeFileError(cause, `The weights in ${directory} cannot be read`)
+  }
+}
+
+async function openShard(
+  directory: string,
+  file: string,
+  weightMap: Map<string, string> | undefined,
+): Promise<FileHandle> {
+  const path = join(directory, file)
+  if (weightMap !== undefined && !(await exists(path))) {
+    const count = [...weightMap.values()].filter((name) => name === file).length
+    throw new TandemError('not-found', `Shard ${file} is missing: ${INDEX} says that it holds ${count} tensors`, {
+      remedy: 'Complete the download of the model',
+    })
+  }
+  await requireFile(path)
+  return open(path, 'r')
+}
+
+async function readHeader(handle: FileHandle, path: string): Promise<SafetensorsEntry[]> {
+  const file = basename(path)
+  const { size } = await handle.stat()
+  const start = Buffer.alloc(Math.min(8, size))
+  await readFully(handle, start, { position: 0, file })
+  const length = size < 8 ? 0n : start.readBigUInt64LE(0)
+  const limit = Math.min(MAX_HEADER_BYTES, size - 8)
+  if (length < 2n || length > BigInt(limit)) {
+    throw invalidSafetensors(file, 'has a bad header length', `2 to ${Math.max(limit, 2)}`, guess(start, length))
+  }
+  const header = Buffer.alloc(Number(length))
+  await readFully(handle, header, { position: 8, file })
+  return parseHeader(header, size, file)
+}
+
+/** What stands in place of a header, where it is something well known. */
+function guess(start: Buffer, length: bigint): string {
+  const text = start.toString('latin1')
+  if (text.startsWith('version ')) return 'a Git LFS pointer: fetch the real file with git lfs pull'
+  if (text.startsWith('<')) return 'a web page in place of the file'
+  if (text.startsWith('PK')) return 'a zip archive, as PyTorch writes'
+  if (text.startsWith('GGUF')) return 'a GGUF file'
+  return `${length}`
+}
+
+function addTensor(
+  tensors: Map<string, SafetensorsTensor>,
+  entry: SafetensorsEntry,
+  file: string,
+  weightMap: Map<string, string> | undefined,
+): void {
+  const other = tensors.get(entry.name)
+  if (other !== undefined)
+    throw invalidSafetensors(file, `repeats ${entry.name}`, 'it in one shard', `it in ${other.file} too`)
+  const shard = weightMap?.get(entry.name)
+  if (weightMap !== undefined && shard !== file) {
+    throw invalidSafetensors(file, `holds ${entry.name}`, `it in ${shard ?? 'no shard'}, as ${INDEX} says`, 'it here')
+  }
+  tensors.set(entry.name, { ...entry, file })
+}
+
+function requireAll(weightMap: Map<string, string>, tensors: Map<string, SafetensorsTensor>): void {
+  for (const [name, file] of weightMap) {
+    if (!tensors.has(name))
+      throw invalidSafetensors(file, `lacks ${name}`, `it, as ${INDEX} says`, 'nothing of that name')
+  }
+}
+
+async function readFully(
+  handle: FileHandle,
+  target: Uint8Array,
+  from: { position: number; file: string },
+): Promise<void> {
+  for (let filled = 0; filled < target.length; ) {
+    const { bytesRead } = await handle.read(target, filled, target.length - filled, from.position + filled)
+    if (bytesRead === 0)
+      throw invalidSafetensors(from.file, 'became shorter while it was read', 'more bytes', 'its end')
+    filled += bytesRead
+  }
+}

@@ -1,0 +1,46 @@
+import { TandemError } from '../errors.ts'
+import type { NativeDevice } from './addon.ts'
+import type { ModelFile } from './model.ts'
+
+/** Book-keeping of one cell beside its keys and values: position, sequence set, free list. Rounded up. */
+const CELL_OVERHEAD = 64
+
+/**
+ * Refuses a context that the device could never hold, before native code asks for the memory: the system would hand it
+ * out and end the process later.
+ *
+ * @param valueBytes size of one stored key or value element
+ * @throws TandemError `out-of-memory`
+ */
+export function checkContextMemory(
+  file: ModelFile,
+  device: NativeDevice,
+  { contextSize, valueBytes }: { contextSize: number; valueBytes: number },
+): void {
+  const needed = contextSize * (valuesPerCell(file) * valueBytes + CELL_OVERHEAD)
+  if (needed <= device.memoryTotal || device.memoryTotal === 0) return
+  throw new TandemError('out-of-memory', `A context of ${contextSize} tokens does not fit on ${device.name}`, {
+    expected: `at most ${gigabytes(device.memoryTotal)}`,
+    received: gigabytes(needed),
+    remedy: 'Choose a smaller contextSize (--context-size)',
+  })
+}
+
+/** Elements of keys and values that one token keeps over all layers; 0 where the file does not say. */
+function valuesPerCell(file: ModelFile): number {
+  const architecture = String(file.metadata.get('general.architecture')?.value)
+  const number = (key: string) => {
+    const value = file.metadata.get(`${architecture}.${key}`)?.value
+    return typeof value === 'number' ? value : undefined
+  }
+  const layers = number('decoder_block_count') ?? number('block_count') ?? 0
+  const heads = number('attention.head_count') ?? 1
+  const keyValueHeads = number('attention.head_count_kv') ?? heads
+  const keyLength = number('attention.key_length') ?? (number('embedding_length') ?? 0) / heads
+  const valueLength = number('attention.value_length') ?? keyLength
+  return layers * keyValueHeads * (keyLength + valueLength)
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`
+}

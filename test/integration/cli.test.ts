@@ -1,0 +1,317 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeSmallModels, type SmallModels } from './small-models.ts'
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+
+interface Outcome {
+  code: number | null
+  out: string
+  err: string
+}
+
+let small: SmallModels
+const fast = ['--device', 'cpu', '--threads', '1', '--quantize', 'f32']
+
+beforeAll(async () => {
+  if (!existsSync(MAIN)) throw new Error('The command line is not built: run npm run build')
+  small = await makeSmallModels()
+})
+afterAll(() => small?.remove())
+
+function start(...parameters: string[]): ChildProcess {
+  return spawn(process.execPath, [MAIN, ...parameters], { env: { ...process.env, TANDEM_CACHE: small.cache } })
+}
+
+function finish(child: ChildProcess): Promise<Outcome> {
+  let out = ''
+  let err = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    out += text
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    err += text
+  })
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })))
+}
+
+function tandem(...parameters: string[]): Promise<Outcome> {
+  const child = start(...parameters)
+  child.stdin?.end()
+  return finish(child)
+}
+
+function fed(input: string, ...parameters: string[]): Promise<Outcome> {
+  const child = start(...parameters)
+  child.stdin?.end(input)
+  return finish(child)
+}
+
+function jsonLines(out: string): Record<string, unknown>[] {
+  expect(out === '' || out.endsWith('\n')).toBe(true)
+  return out
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+const ONE_LINE = /^tandem: \[[a-z-]+\] [^\n]+\n$/
+
+describe('tandem generate', () => {
+  it('streams one text, and prints several', async () => {
+    const one = await tandem('generate', '-m', small.t5, ...fast, 'abc')
+    expect(one).toMatchObject({ code: 0, err: '' })
+    const two = await tandem('generate', '-m', small.t5, ...fast, 'abc', 'b')
+    expect(two.out.startsWith(one.out)).toBe(true)
+  })
+
+  it('prints one object for each input with --json', async () => {
+    const { code, out, err } = await tandem(
+      'generate',
+      '-m',
+      small.qwen,
+      ...fast,
+      '--json',
+      '--max-new-tokens',
+      '4',
+      'abc',
+      '你好',
+    )
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    const lines = jsonLines(out)
+    expect(lines.map(({ index, prompt }) => [index, prompt])).toEqual([
+      [0, 'abc'],
+      [1, '你好'],
+    ])
+    expect(lines[0]).toEqual({
+      index: 0,
+      prompt: 'abc',
+      inputIds: expect.any(Array),
+      sequences: [{ text: expect.any(String), ids: expect.any(Array), score: null, finishReason: 'length' }],
+      usage: { inputTokens: expect.any(Number), outputTokens: 4 },
+      timings: { loadMs: expect.any(Number), encodeMs: expect.any(Number), decodeMs: expect.any(Number), steps: 4 },
+    })
+  })
+
+  it('answers the good lines of an input and names what is wrong with the others', async () => {
+    const lines = [
+      '{"prompt": "abc", "id": "first", "max_new_tokens": 2}',
+      'not json',
+      '',
+      '{"inputIds": [40, 41], "attentionMask": [0, 1], "maxNewTokens": 3, "id": 7}',
+      '{"messages": [{"role": "user", "content": "a"}]}',
+      '{"prompt": "abc", "num_beams": 4, "id": null}',
+      '{"prompt": "abc", "inputIds": [1]}',
+      '{"prompt": 5}',
+      '{"input_ids": [999999]}',
+      '[]',
+      '{"messages": [{"role": "user"}]}',
+      '{"prompt": "abc", "temperatur": 1}',
+    ]
+    const { code, out, err } = await fed(
+      lines.join('\r\n'),
+      'generate',
+      '-m',
+      small.qwen,
+      ...fast,
+      '--json',
+      '--input',
+      '-',
+    )
+    expect({ code, err }).toEqual({ code: 1, err: '' })
+    const answers = jsonLines(out)
+    expect(answers.map(({ index }) => index)).toEqual([...answers.keys()])
+    expect(answers.map(({ error }) => (error as { code: string } | undefined)?.code)).toEqual([
+      undefined,
+      'invalid-argument',
+      undefined,
+      undefined,
+      'unsupported-option',
+      'invalid-argument',
+      'invalid-argument',
+      'invalid-argument',
+      'invalid-argument',
+      'invalid-argument',
+      'invalid-argument',
+    ])
+    expect(answers[0]).toMatchObject({ id: 'first', usage: { outputTokens: 2 } })
+    expect(answers[2]).toMatchObject({ id: 7, inputIds: [40, 41], usage: { outputTokens: 3 } })
+    expect(answers[2]).not.toHaveProperty('prompt')
+    expect(answers[3]?.['prompt']).toMatch(/^<\|im_start\|>user/)
+  })
+
+  it('prints the errors of lines to stderr without --json', async () => {
+    const { code, out, err } = await fed(
+      '{"prompt": 5}\n{"prompt": "a"}\n',
+      'generate',
+      '-m',
+      small.t5,
+      ...fast,
+      '--input',
+      '-',
+    )
+    expect(code).toBe(1)
+    expect(err).toMatch(ONE_LINE)
+    expect(out).not.toBe('')
+  })
+
+  it('reads options of generation from a file, and from none', async () => {
+    const file = join(small.directory, 'generation.json')
+    await writeFile(file, '{"max_new_tokens": 3, "do_sample": null, "temperature": 0.5}')
+    const run = async (...extra: string[]) => {
+      const { out } = await tandem('generate', '-m', small.qwen, ...fast, '--json', ...extra, 'abc')
+      return (jsonLines(out) as unknown as { usage: { outputTokens: number } }[])[0]?.usage.outputTokens
+    }
+    expect(await run('--generation-config', file)).toBe(3)
+    expect(await run('--generation-config', file, '--max-new-tokens', '2')).toBe(2)
+    expect(await run('--no-defaults', '--max-new-tokens', '2')).toBe(2)
+    const missing = await tandem('generate', '-m', small.qwen, '--generation-config', '/no/such', 'a')
+    expect(missing).toMatchObject({ code: 1, err: expect.stringMatching(/^tandem: \[not-found\]/) })
+  })
+
+  it('appends the end token when asked', async () => {
+    const { out } = await tandem('generate', '-m', small.t5, ...fast, '--json', '--append-eos', '')
+    expect(jsonLines(out)[0]).toMatchObject({ inputIds: [1] })
+    expect(await tandem('generate', '-m', small.t5, ...fast, '')).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/^tandem: \[invalid-argument\] [^\n]+\n$/),
+    })
+  })
+
+  it.each([
+    ['--num-beams', '5'],
+    ['--do-sample', 'true'],
+    ['--penalty-alpha', '0.5'],
+    ['--no-repeat-ngram-size', '4'],
+    ['--search', 'beam'],
+    ['--stop', '。'],
+    ['--temperature', '0.5'],
+  ])('refuses %s %s with unsupported-option', async (option, value) => {
+    const { code, out, err } = await tandem('generate', '-m', small.qwen, ...fast, option, value, 'a')
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(err).toMatch(ONE_LINE)
+    expect(err).toMatch(/^tandem: \[unsupported-option\]/)
+  })
+
+  it.each([
+    [1, 'not-found', ['generate', '-m', '/no/such/model', 'a']],
+    [1, 'not-found', ['tokenize', '-m', '/', 'a']],
+    [1, 'invalid-file', ['generate', '-m', MAIN, 'a']],
+    [1, 'invalid-argument', ['generate', '-m', MAIN, '--quantize', 'f32', 'a']],
+    [2, 'usage', ['generate', 'a']],
+    [2, 'usage', ['generate', '-m', 'nano-qwen']],
+    [2, 'usage', ['generate', '-m', 'nano-qwen', '--num-beems', '2', 'a']],
+    [2, 'usage', ['generate', '-m', 'nano-qwen', '--threads', 'two', 'a']],
+    [2, 'usage', ['generate', '-m', 'nano-qwen', '--kv-type', 'q2', 'a']],
+    [2, 'usage', ['tokenize', '-m', 'nano-qwen']],
+    [2, 'usage', ['convert', 'nano-qwen']],
+    [2, 'usage', ['fly']],
+  ])('ends with code %i and one line [%s] for %j', async (code, name, parameters) => {
+    const outcome = await tandem(...parameters)
+    expect(outcome).toMatchObject({ code, out: '' })
+    expect(outcome.err).toMatch(ONE_LINE)
+    expect(outcome.err).toContain(`[${name}]`)
+  })
+
+  it('reports a missing input file', async () => {
+    const outcome = await tandem('generate', '-m', small.t5, ...fast, '--json', '--input', '/no/such/file.jsonl')
+    expect(outcome).toMatchObject({ code: 1, out: '', err: expect.stringMatching(/^tandem: \[not-found\]/) })
+  })
+
+  it('ends with 130 after SIGINT, in the middle of a text and while it waits for input', async () => {
+    const endless = ['--max-new-tokens', '1000000', '--eos-token-id', 'null', '--context-size', '100000']
+    const running = start('generate', '-m', small.t5, ...fast, ...endless, 'abc')
+    const ended = finish(running)
+    running.stdout?.once('data', () => running.kill('SIGINT'))
+    expect(await ended).toMatchObject({ code: 130, err: '' })
+
+    const waiting = start('generate', '-m', small.t5, ...fast, '--json', '--input', '-')
+    const waited = finish(waiting)
+    waiting.stdin?.write('{"prompt": "abc"}\n')
+    waiting.stdout?.once('data', () => waiting.kill('SIGINT'))
+    expect(await waited).toMatchObject({ code: 130, err: '' })
+  })
+
+  it('says nothing when its reader goes away', async () => {
+    const child = start('generate', '-m', small.t5, ...fast, '--json', '--input', '-')
+    const ended = finish(child)
+    child.stdin?.on('error', () => undefined)
+    child.stdout?.once('data', () => child.stdout?.destroy())
+    child.stdin?.end('{"prompt": "abc"}\n'.repeat(2000))
+    expect(await ended).toMatchObject({ code: 0, err: '' })
+  })
+})
+
+describe('tandem tokenize', () => {
+  it('goes both ways', async () => {
+    const { out, code } = await tandem('tokenize', '-m', small.qwen, '--json', 'ab', '你')
+    expect(code).toBe(0)
+    const [first, second] = jsonLines(out)
+    expect(first).toEqual({
+      index: 0,
+      inputIds: expect.any(Array),
+      attentionMask: expect.any(Array),
+      tokens: expect.any(Array),
+    })
+    const ids = second?.['inputIds'] as number[]
+    const back = await fed(
+      `{"ids": [${[...ids, 322]}]}\n{"ids": [-1]}\n`,
+      'tokenize',
+      '-m',
+      small.qwen,
+      '--json',
+      '--decode',
+      '--input',
+      '-',
+    )
+    expect(back.code).toBe(1)
+    expect(jsonLines(back.out)).toEqual([
+      { index: 0, text: '你', textWithSpecialTokens: '你<|im_end|>' },
+      { index: 1, error: { code: 'invalid-argument', message: expect.any(String) } },
+    ])
+    expect((await tandem('tokenize', '-m', small.qwen, '--decode', ...ids.map(String))).out).toBe('你\n')
+    expect((await tandem('tokenize', '-m', small.qwen, 'ab')).out).not.toBe('')
+  })
+})
+
+describe('tandem convert', () => {
+  it('writes a file that generates', async () => {
+    const output = join(small.directory, 'out.gguf')
+    const report = await tandem('convert', small.t5, '-o', output, '--quantize', 'f16', '--json')
+    expect(report).toMatchObject({ code: 0, err: '' })
+    expect(jsonLines(report.out)[0]).toMatchObject({ output, quantization: 'f16', architecture: 't5' })
+    expect((await readFile(output)).subarray(0, 4).toString()).toBe('GGUF')
+    expect(await tandem('generate', '-m', output, '--threads', '1', '--device', 'cpu', 'abc')).toMatchObject({
+      code: 0,
+      err: '',
+    })
+  })
+
+  it.each([
+    [['convert', '/no/such', '-o', '/tmp/x.gguf'], 'not-found'],
+    [['convert', MAIN, '-o', '/tmp/x.gguf'], 'invalid-argument'],
+    [['convert', 'nano-qwen', '-o', '/tmp/x.gguf', '--quantize', 'q9'], 'invalid-argument'],
+  ])('refuses %j with %s', async (parameters, code) => {
+    const outcome = await tandem(...parameters)
+    expect(outcome).toMatchObject({ code: 1, out: '' })
+    expect(outcome.err).toMatch(ONE_LINE)
+    expect(outcome.err).toContain(`[${code}]`)
+  })
+})
+
+describe('tandem', () => {
+  it('tells its version and its commands', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string
+    }
+    expect(await tandem('--version')).toEqual({ code: 0, out: `${version}\n`, err: '' })
+    const { code, out } = await tandem('--help')
+    expect(code).toBe(0)
+    for (const name of ['demo', 'convert', 'generate', 'tokenize']) expect(out).toContain(name)
+  })
+})

