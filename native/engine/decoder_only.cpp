@@ -8,7 +8,7 @@ namespace tandem {
 
 namespace {
 
-LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_t device) {
+LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_t device, const CancelFlag& cancel) {
   const Library& llama = library();
   const bool on_cpu = llama.ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
   ggml_backend_dev_t devices[] = {on_cpu ? nullptr : device, nullptr};
@@ -17,8 +17,11 @@ LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_
   parameters.n_gpu_layers = on_cpu ? 0 : -1;
   parameters.split_mode = LLAMA_SPLIT_MODE_NONE;
   parameters.use_extra_bufts = !options.exact;
+  parameters.progress_callback = [](float, void* flag) { return !is_cancelled(flag); };
+  parameters.progress_callback_user_data = const_cast<CancelFlag*>(&cancel);
   take_log();
   LlamaModelHandle model(llama.llama_model_load_from_file(options.path.c_str(), parameters));
+  if (!model && cancel.load()) throw EngineError("aborted", "loading was cancelled");
   if (!model) throw EngineError("unsupported-model", "llama.cpp cannot load " + options.path + ". " + take_log());
   if (llama.llama_model_has_encoder(model.get())) {
     throw EngineError("unsupported-model", options.path + " has an encoder; it is no decoder-only model");
@@ -58,7 +61,7 @@ DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& ca
     : cancel_(cancel), options_(options), lengths_(static_cast<size_t>(options.max_sequences), 0) {
   const Library& llama = library();
   auto* device = device_named(options.device);
-  model_ = load_model(options, device);
+  model_ = load_model(options, device, cancel);
   context_ = open_context(model_.get(), options, cancel);
   batch_ = llama.llama_batch_init(options.batch_size, 0, 1);
   description_ = {llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model_.get())),

@@ -19,7 +19,7 @@ constexpr int32_t max_sequences = 1 << 16;
 EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const CancelFlag& cancel)
     : device_(device_named(options.device)),
       kv_type_(options.kv_type),
-      weights_(options.path, options.tensors, device_),
+      weights_(options.path, options.tensors, device_, cancel),
       model_(options.parameters, weights_),
       graph_(model_, options.exact),
       runner_(device_, options.threads, cancel),

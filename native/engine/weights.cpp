@@ -18,7 +18,8 @@ std::string shape_text(const int64_t* shape, size_t dimensions) {
 
 }  // namespace
 
-Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device)
+Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device,
+                 const CancelFlag& cancel)
     : context_(new_description_context(tensors.size())) {
   const Library& llama = library();
   for (const auto& entry : tensors) {
@@ -34,10 +35,10 @@ Weights::Weights(const std::string& path, const std::vector<TensorDescription>& 
   }
   buffer_ = allocate_tensors(context_.get(), llama.ggml_backend_dev_buffer_type(device), "the weights");
   llama.ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-  read(path, tensors);
+  read(path, tensors, cancel);
 }
 
-void Weights::read(const std::string& path, const std::vector<TensorDescription>& tensors) {
+void Weights::read(const std::string& path, const std::vector<TensorDescription>& tensors, const CancelFlag& cancel) {
   constexpr size_t chunk = 4 << 20;  // large enough for the disk, small beside any model
   std::ifstream file(std::filesystem::u8path(path), std::ios::binary);
   if (!file) throw EngineError("io", "cannot open " + path);
@@ -46,6 +47,7 @@ void Weights::read(const std::string& path, const std::vector<TensorDescription>
     auto* tensor = tensors_.at(entry.name);
     file.seekg(static_cast<std::streamoff>(entry.offset));
     for (size_t done = 0; done < entry.size; done += bytes.size()) {
+      if (cancel.load()) throw EngineError("aborted", "loading was cancelled");
       bytes.resize(std::min<size_t>(chunk, entry.size - done));
       if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) {
         throw EngineError("io", path + " ended while tensor " + entry.name + " was read");

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/engine.h"
 #include "engine/handles.h"
 
 namespace tandem {
@@ -20,8 +21,9 @@ struct TensorDescription {
 /** The weights of a model in the memory of one device. */
 class Weights {
  public:
-  /** Reads the file into memory of `device`. Throws EngineError `io`, `invalid-file` or `out-of-memory`. */
-  Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device);
+  /** Reads the file into memory of `device`. Throws EngineError `io`, `invalid-file`, `out-of-memory` or `aborted`. */
+  Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device,
+          const CancelFlag& cancel);
 
   /** Throws EngineError `invalid-file` unless the tensor is there with this shape. */
   ggml_tensor* require(const std::string& name, const std::vector<int64_t>& shape) const;
@@ -29,7 +31,7 @@ class Weights {
   size_t bytes() const;
 
  private:
-  void read(const std::string& path, const std::vector<TensorDescription>& tensors);
+  void read(const std::string& path, const std::vector<TensorDescription>& tensors, const CancelFlag& cancel);
 
   ContextHandle context_;
   BufferHandle buffer_;
