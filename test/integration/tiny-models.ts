@@ -28,7 +28,12 @@ export async function tinyModel({ kind, description }: TinyModel, quantization: 
   const directory = await mkdtemp(join(tmpdir(), 'tandem-tiny-'))
   const { folder } = JSON.parse(readFileSync(golden(`${description}.json`), 'utf8')) as { folder: FolderDescription }
   const path = join(directory, 'model.gguf')
-  await convert(await makeFolder(join(directory, 'model'), folder), { output: path, quantization })
+  const generationConfig = JSON.stringify({ decoder_start_token_id: 0, eos_token_id: 1 })
+  await makeFolder(join(directory, 'model'), {
+    ...folder,
+    files: { ...folder.files, 'generation_config.json': generationConfig },
+  })
+  await convert(join(directory, 'model'), { output: path, quantization })
   const file = await readGguf(path)
   const engines: Engine[] = []
   return {
