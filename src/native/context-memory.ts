@@ -1,6 +1,6 @@
 import { TandemError } from '../errors.ts'
 import type { NativeDevice } from './addon.ts'
-import type { ModelFile } from './model.ts'
+import type { ModelFile } from './model-file.ts'
 
 /** Book-keeping of one cell beside its keys and values: position, sequence set, free list. Rounded up. */
 const CELL_OVERHEAD = 64

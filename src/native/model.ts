@@ -1,23 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { TandemError } from '../errors.ts'
-import type {
-  EngineDescription,
-  NativeDevice,
-  NativeEngine,
-  StepRequest,
-  StepResult,
-  StepRows,
-  WeightTensor,
-} from './addon.ts'
+import type { EngineDescription, NativeDevice, NativeEngine, StepRequest, StepResult, StepRows } from './addon.ts'
 import { checkContextMemory } from './context-memory.ts'
 import { asTandemError, listDevices, loadNative, translate, type Variant } from './library.ts'
+import type { ModelFile } from './model-file.ts'
 import { t5Parameters } from './t5-parameters.ts'
-
-/** What of a GGUF file an engine needs; the file's table has been validated by its reader. */
-export interface ModelFile {
-  metadata: ReadonlyMap<string, { value: unknown }>
-  tensors: readonly WeightTensor[]
-}
 
 export interface OpenOptions {
   /** `auto`, `cpu`, `cuda`, `vulkan`, `metal` or the name of one device. */

@@ -1,6 +1,6 @@
 import { TandemError } from '../errors.ts'
 import type { T5Parameters } from './addon.ts'
-import type { ModelFile } from './model.ts'
+import type { ModelFile } from './model-file.ts'
 
 /**
  * The numbers of a T5 graph from a GGUF file: llama.cpp's keys, and from the model's own configuration the two that
