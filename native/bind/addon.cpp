@@ -1,5 +1,7 @@
 #include <napi.h>
 
+#include <system_error>
+
 #include "bind/engine_object.h"
 #include "engine/encoder_decoder.h"
 #include "engine/error.h"
@@ -22,6 +24,8 @@ Napi::Value guarded(Napi::Env env, Work work) {
     throw error_with_code(env, error.code(), error.what());
   } catch (const std::bad_alloc&) {
     throw error_with_code(env, "out-of-memory", "not enough memory");
+  } catch (const std::system_error& error) {
+    throw error_with_code(env, "out-of-memory", std::string("the system refuses more threads or files: ") + error.what());
   }
 }
 

@@ -168,6 +168,7 @@ DecoderOnlyOptions decoder_only_options(const Napi::Value& value) {
   options.context_size = positive(from, "contextSize");
   options.max_sequences = positive(from, "maxSequences");
   options.batch_size = positive(from, "batchSize");
+  options.position_limit = int32_number(from.Get("positionLimit"), "positionLimit");
   return options;
 }
 

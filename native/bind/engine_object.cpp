@@ -24,6 +24,15 @@ void reject(Napi::Env env, const Napi::Promise::Deferred& deferred, const Failur
   deferred.Reject(error_with_code(env, failure.code, failure.message).Value());
 }
 
+/** Resolves with what `make` makes; an error of it (no memory for an array) rejects. */
+void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, const std::function<Napi::Value(Napi::Env)>& make) {
+  try {
+    deferred.Resolve(make(env));
+  } catch (const Napi::Error& error) {
+    deferred.Reject(error.Value());
+  }
+}
+
 }  // namespace
 
 void run_completion(Napi::Env env, Napi::Function, std::nullptr_t*, Completion* completion) {
@@ -54,7 +63,6 @@ Napi::Value EngineObject::open(Napi::Env env, Napi::Function constructor, Engine
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), env_(info.Env()) {
   if (info.Length() != 1 || !info[0].IsExternal()) {
-    finished_ = true;
     throw error_with_code(info.Env(), "invalid-argument", "engines are opened with openEncoderDecoder or openDecoderOnly");
   }
 }
@@ -62,9 +70,6 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), e
 void EngineObject::start(EngineThread::Open open_engine, const Deferred& deferred) {
   const Napi::Env env(env_);
   queue_ = CompletionQueue::New(env, "tandem engine", 0, 1, nullptr);
-  hold(env);
-  // Registered after the queue's own hook, so it runs before the queue is torn down.
-  napi_add_env_cleanup_hook(env_, environment_ends, this);
   const auto opened = [this, deferred](const std::optional<Failure>& failure, const EngineDescription& description) {
     complete([this, deferred, failure, description](Napi::Env env) {
       description_ = description;
@@ -77,7 +82,17 @@ void EngineObject::start(EngineThread::Open open_engine, const Deferred& deferre
     });
   };
   const auto closed = [this] { complete([this](Napi::Env env) { finish(env); }); };
-  thread_ = std::make_unique<EngineThread>(std::move(open_engine), opened, closed);
+  hold(env);
+  try {
+    thread_ = std::make_unique<EngineThread>(std::move(open_engine), opened, closed);
+  } catch (...) {
+    let_go(env);
+    queue_.Release();
+    throw;
+  }
+  finished_ = false;
+  // Registered after the queue's own hook, so it runs before the queue is torn down.
+  napi_add_env_cleanup_hook(env_, environment_ends, this);
 }
 
 /** Collected without `dispose`: no task is pending then, for a pending one holds the object. */
@@ -139,7 +154,7 @@ Napi::Value EngineObject::post(Napi::Env env, int32_t call, std::function<void(E
       if (failure) {
         reject(env, deferred, *failure);
       } else {
-        deferred.Resolve(resolve(env));
+        settle(env, deferred, resolve);
       }
       let_go(env);
     });

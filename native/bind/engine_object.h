@@ -50,7 +50,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   std::unique_ptr<EngineThread> thread_;
   CompletionQueue queue_;
   size_t pending_ = 0;
-  bool finished_ = false;
+  bool finished_ = true;  // until the thread runs, and again once it has ended
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // read and written on the JavaScript thread only
   std::vector<Deferred> dispose_waiters_;
   napi_env env_ = nullptr;

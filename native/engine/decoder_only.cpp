@@ -63,7 +63,9 @@ DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& ca
   auto* device = device_named(options.device);
   model_ = load_model(options, device, cancel);
   context_ = open_context(model_.get(), options, cancel);
-  batch_ = llama.llama_batch_init(options.batch_size, 0, 1);
+  // libllama lowers it to a small context, and aborts on a larger batch.
+  options_.batch_size = static_cast<int32_t>(llama.llama_n_batch(context_.get()));
+  batch_ = llama.llama_batch_init(options_.batch_size, 0, 1);
   description_ = {llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model_.get())),
                   llama.llama_model_n_ctx_train(model_.get()), options.max_sequences,
                   static_cast<double>(llama.llama_model_size(model_.get())), llama.ggml_backend_dev_name(device)};
@@ -75,19 +77,29 @@ void DecoderOnly::encode(int32_t, const std::vector<int32_t>&, const std::vector
   throw EngineError("invalid-argument", "a decoder-only model has no encoder");
 }
 
+void DecoderOnly::check(const StepRows& rows) const {
+  for (size_t row = 0; row < rows.size(); ++row) {
+    const int32_t known = rows.parents[row] < 0 ? 0 : lengths_[static_cast<size_t>(rows.parents[row])];
+    if (rows.positions[row] > known) {
+      throw EngineError("invalid-argument", "row " + std::to_string(row) + " starts at position " +
+                                                std::to_string(rows.positions[row]) + ", but its parent has " +
+                                                std::to_string(known) + " positions");
+    }
+    const int64_t end = static_cast<int64_t>(rows.positions[row]) + rows.token_counts[row];
+    if (options_.position_limit > 0 && end > options_.position_limit) {
+      throw EngineError("context-full", "the model has " + std::to_string(options_.position_limit) +
+                                            " positions, and row " + std::to_string(row) + " would end at " +
+                                            std::to_string(end));
+    }
+  }
+}
+
 /** Gives every row its parent's past. All parents are read before any sequence is replaced. */
 void DecoderOnly::inherit(const StepRows& rows) {
   const Library& llama = library();
   auto* memory = llama.llama_get_memory(context_.get());
-  const auto scratch = [&](size_t row) { return rows.sequences[row] + options_.max_sequences; };
+  const auto scratch = [&](size_t row) { return scratch_of(rows.sequences[row]); };
   const auto moves = [&](size_t row) { return rows.parents[row] >= 0 && rows.parents[row] != rows.sequences[row]; };
-  for (size_t row = 0; row < rows.size(); ++row) {
-    const int32_t known = rows.parents[row] < 0 ? 0 : lengths_[static_cast<size_t>(rows.parents[row])];
-    if (rows.positions[row] <= known) continue;
-    throw EngineError("invalid-argument", "row " + std::to_string(row) + " starts at position " +
-                                              std::to_string(rows.positions[row]) + ", but its parent has " +
-                                              std::to_string(known) + " positions");
-  }
   for (size_t row = 0; row < rows.size(); ++row) {
     if (moves(row)) llama.llama_memory_seq_cp(memory, rows.parents[row], scratch(row), 0, rows.positions[row]);
   }
@@ -131,7 +143,9 @@ void DecoderOnly::decode_batch(size_t first_output, LogitsReceiver& receiver) {
     throw EngineError("compute-failed", "llama.cpp could not decode (" + std::to_string(status) + "). " + take_log());
   }
   for (size_t i = 0; i < batch_outputs_.size(); ++i) {
-    receiver.receive(first_output + i, llama.llama_get_logits_ith(context_.get(), batch_outputs_[i]));
+    float* logits = llama.llama_get_logits_ith(context_.get(), batch_outputs_[i]);
+    if (logits == nullptr) throw EngineError("compute-failed", "llama.cpp returned no logits. " + take_log());
+    receiver.receive(first_output + i, logits);
   }
 }
 
@@ -158,8 +172,9 @@ void DecoderOnly::decode(const StepRows& rows, LogitsReceiver& receiver) {
 }
 
 void DecoderOnly::step(const StepRows& rows, LogitsReceiver& receiver) {
-  inherit(rows);
+  check(rows);
   try {
+    inherit(rows);
     decode(rows, receiver);
   } catch (...) {
     release(rows.sequences, {});
@@ -171,7 +186,9 @@ void DecoderOnly::release(const std::vector<int32_t>& sequences, const std::vect
   const Library& llama = library();
   for (const int32_t sequence : sequences) {
     if (sequence < 0 || sequence >= options_.max_sequences) continue;
-    llama.llama_memory_seq_rm(llama.llama_get_memory(context_.get()), sequence, -1, -1);
+    auto* memory = llama.llama_get_memory(context_.get());
+    llama.llama_memory_seq_rm(memory, sequence, -1, -1);
+    llama.llama_memory_seq_rm(memory, scratch_of(sequence), -1, -1);
     lengths_[static_cast<size_t>(sequence)] = 0;
   }
 }

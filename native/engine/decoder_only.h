@@ -7,6 +7,7 @@ struct DecoderOnlyOptions : EngineOptions {
   int32_t context_size = 0;
   int32_t max_sequences = 0;
   int32_t batch_size = 0;
+  int32_t position_limit = 0;  // 0: none; models with learned positions have a table that ends
 };
 
 /** Any decoder-only model through libllama, with one unified store of keys and values for all sequences. */
@@ -21,7 +22,9 @@ class DecoderOnly : public Engine {
   void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) override;
 
  private:
+  void check(const StepRows& rows) const;
   void inherit(const StepRows& rows);
+  int32_t scratch_of(int32_t sequence) const { return sequence + options_.max_sequences; }
   void decode(const StepRows& rows, LogitsReceiver& receiver);
   void decode_batch(size_t first_output, LogitsReceiver& receiver);
   void add_to_batch(int32_t token, int32_t position, int32_t sequence, bool output);

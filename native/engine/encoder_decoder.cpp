@@ -14,10 +14,15 @@ namespace {
 // Sequences are rows of a table here; the limit only keeps numbers sane.
 constexpr int32_t max_sequences = 1 << 16;
 
+// A step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take 400 MB. Larger
+// steps are computed in pieces.
+constexpr size_t max_gathered_cells = 1 << 15;
+
 }  // namespace
 
 EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const CancelFlag& cancel)
     : device_(device_named(options.device)),
+      context_size_(options.context_size),
       kv_type_(options.kv_type),
       weights_(options.path, options.tensors, device_, cancel),
       model_(options.parameters, weights_),
@@ -62,74 +67,89 @@ std::unique_ptr<EncoderDecoder::Source> EncoderDecoder::new_source(size_t length
 }
 
 void EncoderDecoder::encode(int32_t number, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) {
+  // The scores of an encoder layer grow with the square of the source.
+  if (ids.size() > static_cast<size_t>(context_size_)) {
+    throw EngineError("context-full", "the source has " + std::to_string(ids.size()) +
+                                          " tokens, more than the context of " + std::to_string(context_size_));
+  }
   auto source = new_source(ids.size(), mask);
   Graph graph = graph_.encoder(ids, source->attention);
   runner_.run(graph);
   sources_[number] = std::move(source);
 }
 
-/** Puts the tokens of one source side by side and looks up what each of them may see. */
-T5DecoderStep EncoderDecoder::arrange(const StepRows& rows, const Cells::Plan& plan,
-                                      std::vector<size_t>& output_order) const {
-  std::vector<size_t> order(rows.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rows.sources[a] < rows.sources[b]; });
-  std::vector<size_t> first_token(rows.size());
-  for (size_t row = 0, token = 0; row < rows.size(); token += static_cast<size_t>(rows.token_counts[row++])) {
-    first_token[row] = token;
-  }
-  std::vector<size_t> output_number(rows.tokens.size());
-  for (size_t token = 0, output = 0; token < rows.tokens.size(); ++token) {
-    output_number[token] = output;
-    output += rows.outputs[token] != 0;
-  }
+const CrossAttention& EncoderDecoder::source(int32_t number) const {
+  const auto found = sources_.find(number);
+  if (found != sources_.end()) return found->second->attention;
+  throw EngineError("invalid-argument", "source " + std::to_string(number) + " has not been encoded");
+}
 
-  T5DecoderStep step;
-  for (const auto& table : plan.tables) step.slots = std::max(step.slots, static_cast<int64_t>(table.size()));
+/** The tokens of a step, those of one source side by side, each row's in their order. */
+std::vector<EncoderDecoder::TokenPlace> EncoderDecoder::order_by_source(const StepRows& rows) {
+  std::vector<TokenPlace> places;
+  int64_t outputs = 0;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    for (int32_t i = 0; i < rows.token_counts[row]; ++i) {
+      const size_t token = places.size();
+      const bool wanted = rows.outputs[token] != 0;
+      places.push_back({row, int64_t{rows.positions[row]} + i, rows.tokens[token], wanted ? outputs : -1});
+      outputs += wanted;
+    }
+  }
+  std::stable_sort(places.begin(), places.end(), [&](const TokenPlace& a, const TokenPlace& b) {
+    return rows.sources[a.row] < rows.sources[b.row];
+  });
+  return places;
+}
+
+/** Looks up what each of the tokens may see. */
+T5DecoderStep EncoderDecoder::arrange(const StepRows& rows, const Cells::Plan& plan, const TokenPlace* begin,
+                                      const TokenPlace* end) const {
   const T5Parameters& p = model_.parameters;
   const RelativePosition relative(p.relative_attention_num_buckets, p.relative_attention_max_distance, false);
+  T5DecoderStep step;
+  for (const auto* place = begin; place != end; ++place) step.slots = std::max(step.slots, place->position + 1);
   int32_t previous = -1;
-  for (const size_t row : order) {
-    const auto found = sources_.find(rows.sources[row]);
-    if (found == sources_.end()) {
-      throw EngineError("invalid-argument", "source " + std::to_string(rows.sources[row]) + " has not been encoded");
-    }
-    if (step.spans.empty() || rows.sources[row] != previous) step.spans.push_back({&found->second->attention, 0});
-    previous = rows.sources[row];
-    const auto& table = plan.tables[row];
-    for (size_t i = 0; i < static_cast<size_t>(rows.token_counts[row]); ++i) {
-      const size_t token = first_token[row] + i;
-      const int64_t position = rows.positions[row] + static_cast<int64_t>(i);
-      ++step.spans.back().count;
-      if (rows.outputs[token] != 0) {
-        step.output_columns.push_back(static_cast<int32_t>(step.tokens.size()));
-        output_order.push_back(output_number[token]);
-      }
-      step.tokens.push_back(rows.tokens[token]);
-      step.new_cells.push_back(table[static_cast<size_t>(position)]);
-      for (int64_t slot = 0; slot < step.slots; ++slot) {
-        // A hidden slot reads the token's own cell, which holds finite numbers, and gets no weight.
-        const bool visible = slot <= position;
-        step.cells.push_back(table[static_cast<size_t>(visible ? slot : position)]);
-        step.buckets.push_back(visible ? relative.bucket(slot - position) : 0);
-        step.mask.push_back(visible ? 0.0F : -std::numeric_limits<float>::infinity());
-      }
+  for (const auto* place = begin; place != end; ++place) {
+    const int32_t number = rows.sources[place->row];
+    if (step.spans.empty() || number != previous) step.spans.push_back({&source(number), 0});
+    previous = number;
+    ++step.spans.back().count;
+    if (place->output >= 0) step.output_columns.push_back(static_cast<int32_t>(step.tokens.size()));
+    const auto& table = plan.tables[place->row];
+    step.tokens.push_back(place->token);
+    step.new_cells.push_back(table[static_cast<size_t>(place->position)]);
+    for (int64_t slot = 0; slot < step.slots; ++slot) {
+      // A hidden slot reads the token's own cell, which holds finite numbers, and gets no weight.
+      const bool visible = slot <= place->position;
+      step.cells.push_back(table[static_cast<size_t>(visible ? slot : place->position)]);
+      step.buckets.push_back(visible ? relative.bucket(slot - place->position) : 0);
+      step.mask.push_back(visible ? 0.0F : -std::numeric_limits<float>::infinity());
     }
   }
   return step;
 }
 
 void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, LogitsReceiver& receiver) {
-  std::vector<size_t> output_order;
-  const T5DecoderStep step = arrange(rows, plan, output_order);
-  ggml_tensor* logits = nullptr;
-  Graph graph = graph_.decoder(step, cell_store_, logits);
-  runner_.run(graph);
+  const std::vector<TokenPlace> places = order_by_source(rows);
+  size_t slots = 1;
+  for (const auto& table : plan.tables) slots = std::max(slots, table.size());
+  const size_t piece = std::max<size_t>(1, max_gathered_cells / slots);
   std::vector<float> row(static_cast<size_t>(model_.parameters.vocabulary_size));
   const size_t bytes = row.size() * sizeof(float);
-  for (size_t i = 0; i < output_order.size(); ++i) {
-    library().ggml_backend_tensor_get(logits, row.data(), i * bytes, bytes);
-    receiver.receive(output_order[i], row.data());
+  for (size_t first = 0; first < places.size(); first += piece) {
+    const TokenPlace* begin = places.data() + first;
+    const TokenPlace* end = places.data() + std::min(places.size(), first + piece);
+    ggml_tensor* logits = nullptr;
+    const T5DecoderStep step = arrange(rows, plan, begin, end);
+    Graph graph = graph_.decoder(step, cell_store_, logits);
+    runner_.run(graph);
+    size_t column = 0;
+    for (const auto* place = begin; place != end; ++place) {
+      if (place->output < 0) continue;
+      library().ggml_backend_tensor_get(logits, row.data(), column++ * bytes, bytes);
+      receiver.receive(static_cast<size_t>(place->output), row.data());
+    }
   }
 }
 

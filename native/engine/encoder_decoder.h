@@ -40,10 +40,22 @@ class EncoderDecoder : public Engine {
   };
 
   std::unique_ptr<Source> new_source(size_t length, const std::vector<uint8_t>& mask) const;
-  T5DecoderStep arrange(const StepRows& rows, const Cells::Plan& plan, std::vector<size_t>& output_order) const;
+  /** One token of a step: its row, its place in that row, and the number of its output or -1. */
+  struct TokenPlace {
+    size_t row;
+    int64_t position;
+    int32_t token;
+    int64_t output;
+  };
+
+  const CrossAttention& source(int32_t number) const;
+  static std::vector<TokenPlace> order_by_source(const StepRows& rows);
+  T5DecoderStep arrange(const StepRows& rows, const Cells::Plan& plan, const TokenPlace* begin,
+                        const TokenPlace* end) const;
   void compute(const StepRows& rows, const Cells::Plan& plan, LogitsReceiver& receiver);
 
   ggml_backend_dev_t device_;
+  int32_t context_size_;
   ggml_type kv_type_;
   Weights weights_;
   T5Model model_;

@@ -23,6 +23,8 @@ std::optional<Failure> attempt(Work work) {
     return Failure{"out-of-memory", "not enough memory"};
   } catch (const std::exception& error) {
     return Failure{"compute-failed", error.what()};
+  } catch (...) {
+    return Failure{"compute-failed", "an unknown error"};
   }
 }
 

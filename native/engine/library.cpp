@@ -18,6 +18,12 @@ LibraryFiles loaded_files;
 
 thread_local std::string thread_log;
 
+/** Whether a host brought llama.cpp into this process before we opened any of it. */
+bool host_was_first() {
+  static const bool mapped_at_first_question = mapped_library().has_value();
+  return mapped_at_first_question;
+}
+
 void remember_log(ggml_log_level level, const char* text, void*) {
   constexpr size_t enough = 4096;  // the first complaint names the cause; what follows repeats it
   static thread_local bool complaint = false;
@@ -86,10 +92,9 @@ void load_library(const LibraryFiles& files) {
                                               " variant, so its " + files.variant + " variant cannot be opened");
   }
   refuse_foreign_library(files);
-  // A host that brought llama.cpp into the process before us has chosen where its log goes.
-  const bool ours_to_configure = !mapped_library().has_value();
+  const bool host_configures_log = host_was_first();
   Library* table = open_library(files);
-  if (ours_to_configure) {
+  if (!host_configures_log) {
     table->ggml_log_set(remember_log, nullptr);
     table->llama_log_set(remember_log, nullptr);
   }
@@ -118,10 +123,10 @@ std::optional<std::string> mapped_library() {
 }
 
 std::optional<std::string> probe_library(const std::string& path) {
+  host_was_first();
   std::string reason;
-  void* handle = shared_object::open(path, reason);
-  if (handle == nullptr) return reason;
-  shared_object::close(handle);
+  // Never closed: libggml-base registers a terminate handler when it is mapped and asserts that it is the first to do so.
+  if (shared_object::open(path, reason) == nullptr) return reason;
   return std::nullopt;
 }
 

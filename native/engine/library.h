@@ -25,7 +25,8 @@
   F(ggml_new_tensor_3d) F(ggml_new_tensor_4d) F(ggml_permute) F(ggml_quantize_chunk) F(ggml_relu) F(ggml_reshape_2d)   \
   F(ggml_reshape_3d) F(ggml_reshape_4d) F(ggml_rms_norm) F(ggml_row_size) F(ggml_scale) F(ggml_scale_bias)             \
   F(ggml_set_input) F(ggml_set_name) F(ggml_set_output) F(ggml_set_rows) F(ggml_silu) F(ggml_soft_max) F(ggml_sqr)     \
-  F(ggml_tanh) F(ggml_tensor_overhead) F(ggml_view_2d)
+  F(ggml_tanh) F(ggml_tensor_overhead) F(ggml_type_name)                     \
+  F(ggml_view_2d)
 #define TANDEM_GGML_FUNCTIONS(F) \
   F(ggml_backend_dev_by_type) F(ggml_backend_dev_count) F(ggml_backend_dev_get) F(ggml_backend_load_all_from_path)
 #define TANDEM_LLAMA_FUNCTIONS(F)                                                                                      \
@@ -33,7 +34,7 @@
   F(llama_free) F(llama_get_logits_ith) F(llama_get_memory) F(llama_init_from_model) F(llama_log_get) F(llama_log_set) \
   F(llama_memory_seq_cp) F(llama_memory_seq_rm) F(llama_model_default_params) F(llama_model_free)                      \
   F(llama_model_get_vocab) F(llama_model_has_encoder) F(llama_model_load_from_file) F(llama_model_n_ctx_train)         \
-  F(llama_model_size) F(llama_n_ctx) F(llama_set_abort_callback) F(llama_vocab_n_tokens)
+  F(llama_model_size) F(llama_n_batch) F(llama_n_ctx) F(llama_set_abort_callback) F(llama_vocab_n_tokens)
 
 namespace tandem {
 
@@ -73,7 +74,7 @@ const Library& library();
 /** Folder of a `libggml-base` that this process has mapped, by us or by someone else. */
 std::optional<std::string> mapped_library();
 
-/** Why `path` cannot be opened as a shared library; empty if it can. */
+/** Opens a shared library for good; the reason if it cannot be opened. */
 std::optional<std::string> probe_library(const std::string& path);
 
 std::vector<Device> devices();

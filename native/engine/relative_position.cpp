@@ -13,9 +13,10 @@ int32_t RelativePosition::bucket(int64_t relative) const {
   const int64_t distance = bidirectional_ ? std::abs(relative) : std::max<int64_t>(-relative, 0);
   const int32_t exact = per_direction_ / 2;
   if (distance < exact) return base + static_cast<int32_t>(distance);
+  if (distance >= max_distance_) return base + per_direction_ - 1;
   const double octaves = std::log(static_cast<double>(distance) / exact) / std::log(static_cast<double>(max_distance_) / exact);
   const auto logarithmic = static_cast<int64_t>(octaves * (per_direction_ - exact));
-  return base + static_cast<int32_t>(std::min<int64_t>(per_direction_ - 1, exact + logarithmic));
+  return base + static_cast<int32_t>(std::clamp<int64_t>(exact + logarithmic, 0, per_direction_ - 1));
 }
 
 }  // namespace tandem

@@ -10,6 +10,7 @@ namespace tandem {
  */
 class RelativePosition {
  public:
+  /** At least 4 buckets, and a `max_distance` beyond the exact ones (half of `buckets`). */
   RelativePosition(int32_t buckets, int32_t max_distance, bool bidirectional);
   int32_t bucket(int64_t relative) const;
 

@@ -39,8 +39,6 @@ void* open(const std::string& path, std::string& reason) {
   return handle;
 }
 
-void close(void* handle) { FreeLibrary(static_cast<HMODULE>(handle)); }
-
 void* symbol(void* handle, const char* name) {
   return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(handle), name));
 }
@@ -67,8 +65,6 @@ void* open(const std::string& path, std::string& reason) {
   }
   return handle;
 }
-
-void close(void* handle) { dlclose(handle); }
 
 void* symbol(void* handle, const char* name) { return dlsym(handle, name); }
 

@@ -53,9 +53,13 @@ Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& ta
   auto* context = graph.context();
 
   const RelativePosition relative(p_.relative_attention_num_buckets, p_.relative_attention_max_distance, true);
-  std::vector<int32_t> buckets(static_cast<size_t>(n * n));
+  std::vector<int32_t> by_distance;  // from -(n - 1) to n - 1
+  for (int64_t distance = 1 - n; distance < n; ++distance) by_distance.push_back(relative.bucket(distance));
+  std::vector<int32_t> buckets;
+  buckets.reserve(static_cast<size_t>(n * n));
   for (int64_t query = 0; query < n; ++query) {
-    for (int64_t key = 0; key < n; ++key) buckets[static_cast<size_t>(query * n + key)] = relative.bucket(key - query);
+    const auto first = by_distance.begin() + (n - 1 - query);  // key 0
+    buckets.insert(buckets.end(), first, first + n);
   }
   auto* bucket_numbers = graph.indices(std::move(buckets));
   auto* mask = target.mask.empty() ? nullptr : graph.values(target.mask);
@@ -171,6 +175,11 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
     x = llama.ggml_add(context, x, self_attention(graph, layer.self, h, past, bias));
     x = llama.ggml_add(context, x, cross_attention(graph, layer.cross, x, i, step, masks));
     x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
+  }
+  if (step.output_columns.empty()) {
+    // Only the keys and values are wanted; the last layer's are written by what its attention reads.
+    graph.expand(x);
+    return graph;
   }
   x = llama.ggml_get_rows(context, x, graph.indices(step.output_columns));
   logits = graph.linear(model_.head, norm(graph, x, model_.decoder.output_norm));

@@ -1,7 +1,5 @@
 #include "engine/t5_model.h"
 
-#include "engine/error.h"
-
 namespace tandem {
 
 namespace {
@@ -28,9 +26,7 @@ class Binder {
 
  private:
   ggml_tensor* norm(const std::string& name) const {
-    auto* tensor = weights_.require(name, {p_.d_model});
-    if (tensor->type != GGML_TYPE_F32) throw EngineError("invalid-file", "tensor " + name + " must be f32");
-    return tensor;
+    return weights_.require(name, {p_.d_model}, Weights::Use::vector);
   }
 
   T5Attention attention(const std::string& prefix) const {

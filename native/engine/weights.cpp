@@ -16,6 +16,28 @@ std::string shape_text(const int64_t* shape, size_t dimensions) {
   return text + "]";
 }
 
+/** Types that ggml's CPU backend both multiplies with and reads single rows of. */
+bool is_matrix_type(ggml_type type) {
+  switch (type) {
+    case GGML_TYPE_F32:
+    case GGML_TYPE_F16:
+    case GGML_TYPE_BF16:
+    case GGML_TYPE_Q4_0:
+    case GGML_TYPE_Q4_1:
+    case GGML_TYPE_Q5_0:
+    case GGML_TYPE_Q5_1:
+    case GGML_TYPE_Q8_0:
+    case GGML_TYPE_Q2_K:
+    case GGML_TYPE_Q3_K:
+    case GGML_TYPE_Q4_K:
+    case GGML_TYPE_Q5_K:
+    case GGML_TYPE_Q6_K:
+    case GGML_TYPE_IQ4_NL:
+    case GGML_TYPE_IQ4_XS: return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device,
@@ -57,9 +79,14 @@ void Weights::read(const std::string& path, const std::vector<TensorDescription>
   }
 }
 
-ggml_tensor* Weights::require(const std::string& name, const std::vector<int64_t>& shape) const {
+ggml_tensor* Weights::require(const std::string& name, const std::vector<int64_t>& shape, Use use) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) throw EngineError("invalid-file", "the model has no tensor " + name);
+  const ggml_type type = found->second->type;
+  if (use == Use::vector ? type != GGML_TYPE_F32 : !is_matrix_type(type)) {
+    throw EngineError("invalid-file", "tensor " + name + " has type " + library().ggml_type_name(type) +
+                                          ", with which this cannot be computed");
+  }
   for (size_t i = 0; i < GGML_MAX_DIMS; ++i) {
     if (found->second->ne[i] == (i < shape.size() ? shape[i] : 1)) continue;
     throw EngineError("invalid-file", "tensor " + name + " has shape " + shape_text(found->second->ne, GGML_MAX_DIMS) +

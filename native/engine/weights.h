@@ -25,8 +25,10 @@ class Weights {
   Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device,
           const CancelFlag& cancel);
 
-  /** Throws EngineError `invalid-file` unless the tensor is there with this shape. */
-  ggml_tensor* require(const std::string& name, const std::vector<int64_t>& shape) const;
+  /** What a tensor is for decides which types ggml computes with. */
+  enum class Use { matrix, vector };
+  /** Throws EngineError `invalid-file` unless the tensor is there with this shape and a type for this use. */
+  ggml_tensor* require(const std::string& name, const std::vector<int64_t>& shape, Use use = Use::matrix) const;
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   size_t bytes() const;
 

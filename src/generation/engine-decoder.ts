@@ -74,7 +74,9 @@ export abstract class EngineDecoder implements Decoder<EngineState> {
   async dispose(state: EngineState): Promise<void> {
     if (state.disposed) return
     state.disposed = true
-    await this.engine.release([...state.sequences, ...state.retired], state.source < 0 ? [] : [state.source])
+    // Emptied, so that a step that is still under way gives nothing back a second time.
+    const sequences = [...state.sequences.splice(0), ...state.retired.splice(0)]
+    await this.engine.release(sequences, state.source < 0 ? [] : [state.source])
   }
 
   async #releaseRetired(state: EngineState): Promise<void> {
@@ -105,12 +107,14 @@ function nativeRows(state: EngineState, tokens: readonly (readonly number[])[]):
 function nativeRequest({ candidates, edits = [], logits = false }: StepOptions): StepRequest {
   const quadruples: number[] = []
   const values: number[] = []
-  const ids: number[] = []
+  const ids: (readonly number[])[] = []
+  let count = 0
   edits.forEach((rowEdits, output) => {
     for (const edit of rowEdits) {
-      quadruples.push(output, EditKind[edit.kind], ids.length, edit.ids.length)
+      quadruples.push(output, EditKind[edit.kind], count, edit.ids.length)
       values.push(editValue(edit))
-      ids.push(...edit.ids)
+      ids.push(edit.ids)
+      count += edit.ids.length
     }
   })
   return {
@@ -118,7 +122,7 @@ function nativeRequest({ candidates, edits = [], logits = false }: StepOptions):
     logits,
     edits: Int32Array.from(quadruples),
     editValues: Float32Array.from(values),
-    editIds: Int32Array.from(ids),
+    editIds: Int32Array.from(ids.flat()),
   }
 }
 

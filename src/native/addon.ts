@@ -61,7 +61,7 @@ export interface EngineOptions {
   /** A name from `devices()`. */
   device: string
   threads: number
-  /** True: every value in f32, as the reference computes. False: the fastest kernels. */
+  /** True: every value in f32, as the reference computes (on a CPU; GPU libraries may round products of f32). */
   exact: boolean
   /** `ggml_type` number of the stored keys and values: 0 (f32) or 1 (f16). */
   kvType: number
@@ -70,7 +70,7 @@ export interface EngineOptions {
 export interface EncoderDecoderOptions extends EngineOptions {
   parameters: T5Parameters
   tensors: WeightTensor[]
-  /** Cells of decoder self-attention, shared by all sequences: one token of one sequence each. */
+  /** Cells of decoder self-attention, shared by all sequences (a token each), and the longest source. */
   contextSize: number
 }
 
@@ -81,6 +81,8 @@ export interface DecoderOnlyOptions extends EngineOptions {
   maxSequences: number
   /** Tokens computed in one piece of a prompt. */
   batchSize: number
+  /** Rows of a table of learned positions; 0 when the model has none. */
+  positionLimit: number
 }
 
 /**
@@ -169,7 +171,7 @@ export interface Addon {
   mappedLibrary(): string | null
   /** Opens the libraries, once per process; again with the same directory it does nothing. */
   loadLibrary(files: LibraryFiles): void
-  /** Whether a shared library and what it depends on can be opened; the reason if not. */
+  /** Opens a shared library and what it depends on, for good; the reason if that fails. */
   probeLibrary(path: string): string | null
   devices(): NativeDevice[]
   /**

@@ -18,6 +18,7 @@ export function t5Parameters(file: ModelFile): T5Parameters {
   const vocabularySize = shapeOf('token_embd.weight')?.[1]
   if (vocabularySize === undefined) throw new TandemError('unsupported-model', 'The file has no token_embd.weight')
   const isGated = shapeOf('dec.blk.0.ffn_gate.weight') !== undefined
+  const buckets = number('attention.relative_buckets_count')
   const config = huggingFaceConfig(file)
   return {
     dModel: number('embedding_length'),
@@ -28,8 +29,8 @@ export function t5Parameters(file: ModelFile): T5Parameters {
     numDecoderLayers: number('decoder_block_count', number('block_count')),
     vocabularySize,
     layerNormEpsilon: number('attention.layer_norm_rms_epsilon'),
-    relativeAttentionNumBuckets: number('attention.relative_buckets_count'),
-    relativeAttentionMaxDistance: positive(config['relative_attention_max_distance']) ?? 128,
+    relativeAttentionNumBuckets: buckets,
+    relativeAttentionMaxDistance: maxDistance(config['relative_attention_max_distance'] ?? 128, buckets),
     activation: activation(config['feed_forward_proj'], isGated),
     isGated,
   }
@@ -49,8 +50,14 @@ function huggingFaceConfig(file: ModelFile): Record<string, unknown> {
   })
 }
 
-function positive(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : undefined
+/** The logarithmic buckets need room: half of the buckets are exact, and the last distance lies beyond them. */
+function maxDistance(value: unknown, buckets: number): number {
+  const isUsable = Number.isSafeInteger(value) && Number(value) > buckets / 2 && Number(value) < 2 ** 31
+  if (isUsable && Number.isInteger(buckets) && buckets >= 4 && buckets % 2 === 0) return Number(value)
+  throw new TandemError('unsupported-model', 'The relative position bias cannot be computed', {
+    expected: 'an even number of at least 4 buckets, and a relative_attention_max_distance above half of it',
+    received: `${buckets} buckets, distance ${String(value)}`,
+  })
 }
 
 /** `feed_forward_proj` is `relu`, `gated-gelu`, …; in T5 `gated-gelu` means the tanh approximation. */

@@ -304,6 +304,16 @@ describe('tandem convert', () => {
   })
 })
 
+describe('tandem demo', () => {
+  it('shows both models at work', async () => {
+    const { code, out, err } = await tandem('demo', '--device', 'cpu')
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    for (const text of ['nano-chatlm', 'nano-qwen', 'How are you?', '<|im_start|>user', '我是nano-qwen', 'tokens/s']) {
+      expect(out).toContain(text)
+    }
+  })
+})
+
 describe('tandem', () => {
   it('tells its version and its commands', async () => {
     const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {

@@ -121,6 +121,53 @@ describe.each(TINY_MODELS)('the $kind decoder', (tiny) => {
     expect(await logits(OTHER, [5])).toHaveLength(2)
   })
 
+  test('a context smaller than a piece of a prompt is full, too', async () => {
+    const small = await model.open({ contextSize: 64 })
+    const flood = prompt(...Array.from({ length: 300 }, (_, i) => i % 90))
+    const request = async () => {
+      const state = await small.decoder.start(flood)
+      await small.decoder.step(state, [[...state.promptIds, ...flood.inputIds]], { candidates: 1 })
+    }
+    await expect(request()).rejects.toMatchObject({ code: 'context-full' })
+  })
+
+  test('a long row that is computed in pieces gives what it gives token by token', async () => {
+    const roomy = await model.open({ contextSize: 2048 })
+    const tokens = Array.from({ length: 700 }, (_, i) => (i * 7) % 90)
+    const last = async (pieces: readonly (readonly number[])[]) => {
+      const state = await roomy.decoder.start(OTHER)
+      await roomy.decoder.step(state, [state.promptIds], { candidates: 1 })
+      let row: RowCandidates | undefined
+      for (const piece of pieces) [row] = await roomy.decoder.step(state, [piece], { candidates: 1, logits: true })
+      await roomy.decoder.dispose(state)
+      return row?.logits
+    }
+    expectClose(await last([tokens]), await last(tokens.map((token) => [token])))
+  })
+
+  test('disposing during a step gives no sequence back twice', async () => {
+    const { engine, decoder } = await model.open()
+    const state = await decoder.start(PROMPT)
+    await decoder.step(state, [state.promptIds], { candidates: 1 })
+    decoder.reorder(state, [0, 0, 0])
+    await decoder.step(state, [[1], [2], [3]], { candidates: 1 })
+    decoder.reorder(state, [0])
+    const step = decoder.step(state, [[4]], { candidates: 1 })
+    await Promise.all([decoder.dispose(state), step])
+    const taken = Array.from({ length: 6 }, () => engine.takeSequence())
+    expect(new Set(taken).size).toBe(taken.length)
+  })
+
+  test('an edit may name as many ids as there are', async () => {
+    const { decoder } = opened
+    const state = await decoder.start(PROMPT)
+    const all = Array.from({ length: 200_000 }, (_, i) => i % (decoder.vocabularySize - 1))
+    const edits = [[{ kind: 'ban' as const, ids: all }]]
+    const [row] = await decoder.step(state, [state.promptIds], { candidates: 1, edits })
+    expect(row?.ids[0]).toBe(decoder.vocabularySize - 1)
+    await decoder.dispose(state)
+  })
+
   test('tokens outside the vocabulary, empty and wrongly padded prompts are refused', async () => {
     const { decoder } = opened
     const state = await decoder.start(PROMPT)

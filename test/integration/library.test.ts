@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -163,6 +163,19 @@ describe.runIf(process.platform === 'linux')('libraries that are not ours', () =
       `${library(base)}; ${REPORT}; console.log(JSON.stringify(report(() => loadNative({ variant: 'cpu' }))))`,
     )
     expect(outcome).toMatchObject({ code, message: expect.stringMatching(message) as string })
+  })
+
+  test('a GPU variant whose backend opens is loaded after it has been probed', async () => {
+    const found = findVariant('cpu')
+    if (typeof found === 'string') throw new Error(found)
+    const base = await counterfeit('gpu', found.release, [])
+    const bins = join(base, 'node_modules', '@node-llama-cpp', `linux-${process.arch}-vulkan`, 'bins', 'build')
+    await cp(found.directory, bins, { recursive: true })
+    await writeFile(join(bins, 'stub.cpp'), 'extern "C" int stub() { return 0; }')
+    const link = ['-Wl,--no-as-needed', `-L${bins}`, '-l:libggml-base.so', '-Wl,-rpath,$ORIGIN']
+    execFileSync('c++', ['-shared', '-fPIC', join(bins, 'stub.cpp'), '-o', join(bins, 'libggml-vulkan.so'), ...link])
+    const outcome = await answer(`${library(base)}; console.log(JSON.stringify(listDevices()))`)
+    expect(outcome).toMatchObject({ variant: 'vulkan', devices: [expect.objectContaining({ type: 'cpu' })] })
   })
 
   test('the addon itself missing says how to build it', async () => {

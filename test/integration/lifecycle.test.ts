@@ -85,7 +85,13 @@ describe.each(TINY_MODELS)('the life of a $kind engine', (tiny) => {
 
   test('bad options are typed errors', async () => {
     await expect(model.open({ device: 'abacus' })).rejects.toMatchObject({ code: 'device-unavailable' })
-    for (const bad of [{ threads: 0 }, { threads: 1.5 }, { contextSize: -1 }, { threads: Number.NaN }]) {
+    for (const bad of [
+      { threads: 0 },
+      { threads: 1.5 },
+      { threads: 600 },
+      { contextSize: -1 },
+      { threads: Number.NaN },
+    ]) {
       await expect(model.open(bad)).rejects.toMatchObject({ code: 'invalid-argument' })
     }
   })

@@ -195,6 +195,9 @@ describe('generate', () => {
     ['abc', { maxNewTokens: 0 }],
     ['abc', { maxLength: 1 }],
     ['abc', { maxTokens: 1 }],
+    ['abc', { appendEos: 'yes' }],
+    [[{ role: 'user', content: 'a' }], { tools: {} }],
+    [[{ role: 'user' }], {}],
   ])('refuses %j with options %j', async (input, generation) => {
     await expect(qwen.generate(input as GenerationInput, generation as GenerateOptions)).rejects.toMatchObject({
       code: 'invalid-argument',

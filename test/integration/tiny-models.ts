@@ -39,7 +39,7 @@ export async function tinyModel({ kind, description }: TinyModel, quantization: 
   return {
     path,
     async open(options: OpenOptions = {}): Promise<OpenedModel> {
-      const engine = await openEngine(file, path, { device: 'cpu', threads: 1, ...options })
+      const engine = await openEngine(file, path, { device: 'cpu', threads: 1, contextSize: 4096, ...options })
       engines.push(engine)
       const decoder = kind === 'encoder-decoder' ? new Seq2SeqDecoder(engine, 0) : new CausalDecoder(engine)
       return { engine, decoder, path }
