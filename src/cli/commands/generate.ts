@@ -1,0 +1,108 @@
+import type { Command } from 'commander'
+import { TandemError } from '../../errors.ts'
+import type { GenerationResult } from '../../runtime/generation-run.ts'
+import type { GenerationInput } from '../../runtime/input.ts'
+import type { GenerateOptions, LanguageModel } from '../../runtime/language-model.ts'
+import { load } from '../../runtime/load.ts'
+import {
+  addEngineOptions,
+  addGenerationOptions,
+  type CommandContext,
+  type EngineArguments,
+  generationArguments,
+  loadOptions,
+} from '../arguments.ts'
+import { type InputLine, inputLines } from '../requests.ts'
+import { errorLine, errorObject } from '../ui.ts'
+
+interface GenerateArguments extends EngineArguments {
+  input?: string
+  json?: boolean
+  appendEos?: boolean
+}
+
+const INPUT_KEYS = ['prompt', 'inputIds', 'messages'] as const
+
+export function generateCommand(command: Command, context: CommandContext): Command {
+  addGenerationOptions(addEngineOptions(command))
+    .description('Generate text from text, token ids or chat messages')
+    .argument('[text...]', 'one prompt each')
+    .option('--input <file>', 'one JSON object a line: prompt, inputIds or messages, and options; - reads stdin')
+    .option('--json', 'print one JSON object for each input')
+    .option('--append-eos', "put the end token behind the prompt, as ChatLM's own program does")
+  return command.action(async (texts: string[], parsed: GenerateArguments) => {
+    if (texts.length === 0 && parsed.input === undefined) {
+      return command.error('error: there is nothing to generate from; give a text or --input', { exitCode: 2 })
+    }
+    await using model = await load(parsed.model, await loadOptions(parsed, context))
+    const lines = inputLines({ texts, key: 'prompt', input: parsed.input, signal: context.signal })
+    await answerAll(model, lines, parsed, {
+      ...context,
+      streams: texts.length === 1 && parsed.input === undefined,
+    })
+  })
+}
+
+/** Answers the lines in their order; one that fails does not keep the others from being answered. */
+async function answerAll(
+  model: LanguageModel,
+  lines: AsyncIterable<InputLine>,
+  parsed: GenerateArguments,
+  { terminal, signal, streams }: CommandContext & { streams: boolean },
+): Promise<void> {
+  const { out, err } = terminal
+  for await (const line of lines) {
+    const head = { index: line.index, ...(line.id === undefined ? {} : { id: line.id }) }
+    try {
+      const { input, options } = request(line, parsed)
+      const stream = model.stream(input, { ...options, signal })
+      if (streams && parsed.json !== true) for await (const piece of stream) out.write(piece)
+      const result = await stream
+      if (parsed.json === true) out.write(`${JSON.stringify({ ...head, ...jsonResult(result) })}\n`)
+      else out.write(streams ? '\n' : `${result.text}\n`)
+    } catch (error) {
+      if (signal.aborted) throw error
+      if (parsed.json === true) out.write(`${JSON.stringify({ ...head, error: errorObject(error) })}\n`)
+      else err.write(`${errorLine(error)}\n`)
+      process.exitCode = 1
+    }
+  }
+}
+
+/** The input and the options of one line; its own options go before those of the command line. */
+function request(line: InputLine, parsed: GenerateArguments): { input: GenerationInput; options: GenerateOptions } {
+  if (line.failure !== undefined) throw line.failure
+  const { prompt, inputIds, messages, attentionMask, ...options } = line.fields
+  const given = INPUT_KEYS.filter((key) => line.fields[key] !== undefined && line.fields[key] !== null)
+  if (given.length !== 1) {
+    throw new TandemError('invalid-argument', 'A line of input needs one thing to generate from', {
+      expected: `one of ${INPUT_KEYS.join(', ')}`,
+      received: given.length === 0 ? `${Object.keys(line.fields).join(', ') || 'nothing'}` : given.join(' and '),
+    })
+  }
+  if (given[0] === 'prompt' && typeof prompt !== 'string') {
+    throw new TandemError('invalid-argument', 'The prompt is not a text', { received: typeof prompt })
+  }
+  if (given[0] !== 'inputIds' && attentionMask !== undefined) {
+    throw new TandemError('invalid-argument', 'An attentionMask belongs to inputIds', { received: given.join() })
+  }
+  const tokens = { inputIds, ...(attentionMask === undefined ? {} : { attentionMask }) }
+  return {
+    input: (prompt ?? messages ?? tokens) as GenerationInput,
+    options: {
+      ...(parsed.appendEos === true ? { appendEos: true } : {}),
+      ...generationArguments({ ...parsed }),
+      ...options,
+    },
+  }
+}
+
+function jsonResult({ prompt, inputIds, text, ids, score, finishReason, usage, timings }: GenerationResult): object {
+  return {
+    ...(prompt === undefined ? {} : { prompt }),
+    inputIds,
+    sequences: [{ text, ids, score, finishReason }],
+    usage,
+    timings: Object.fromEntries(Object.entries(timings).map(([name, value]) => [name, Math.round(value * 1e3) / 1e3])),
+  }
+}

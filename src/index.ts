@@ -1,0 +1,27 @@
+/**
+ * Tandem: Hugging Face encoder-decoder and decoder-only models on this computer, converted to GGUF and decoded as
+ * transformers does.
+ */
+export { type ConversionReport, type ConvertOptions, convert } from './convert/convert.ts'
+export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
+export type { GenerationConfig, GenerationOptions } from './generation/options.ts'
+export { cacheDirectory } from './runtime/cache.ts'
+export { ChatModel } from './runtime/chat.ts'
+export type { ConvertedModel } from './runtime/converted-model.ts'
+export type { FinishReason, GenerationResult } from './runtime/generation-run.ts'
+export type { GenerationStream } from './runtime/generation-stream.ts'
+export type { GenerationInput, InputOptions, TokenInput } from './runtime/input.ts'
+export { type GenerateOptions, LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
+export { type LoadOptions, load } from './runtime/load.ts'
+export { EMBEDDED_MODELS } from './runtime/locate.ts'
+export { Text2TextModel } from './runtime/text2text.ts'
+export { applyChatTemplate, type ChatTemplateOptions } from './template/chat-template.ts'
+export type { ChatMessage, MessagePart } from './template/messages.ts'
+export type { DecodeStream } from './tokenizer/decode-stream.ts'
+export {
+  type BatchEncodeOptions,
+  type DecodeOptions,
+  type EncodedText,
+  type EncodeOptions,
+  Tokenizer,
+} from './tokenizer/tokenizer.ts'

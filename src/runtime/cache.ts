@@ -1,0 +1,118 @@
+import { createHash, type Hash, randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { extname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { type ConvertOptions, convert, converterVersion } from '../convert/convert.ts'
+import { TandemError } from '../errors.ts'
+import type { ModelLocation } from './locate.ts'
+
+export interface CacheOptions {
+  /** Type of the converted weights. */
+  quantization: string
+  directory?: string | undefined
+  onProgress?: ConvertOptions['onProgress']
+  signal?: AbortSignal | undefined
+}
+
+/** Files of a model folder that decide what it computes. */
+const RELEVANT_EXTENSIONS = new Set(['.json', '.jinja', '.safetensors'])
+
+/** A conversion takes minutes at most; an unfinished file older than this was left by a process that died. */
+const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000
+
+/** `$TANDEM_CACHE`, else the platform's own place for caches. */
+export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
+  const chosen = environment['TANDEM_CACHE']
+  if (chosen) return chosen
+  const local = environment['LOCALAPPDATA']
+  if (platform === 'win32') return join(local || join(homedir(), 'AppData', 'Local'), 'tandem', 'Cache')
+  if (platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'tandem')
+  return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'tandem')
+}
+
+/** Path of the converted model, which is made now if no process has made it before. */
+export async function convertIntoCache(folder: ModelLocation, options: CacheOptions): Promise<string> {
+  const { quantization, directory = cacheDirectory(), onProgress, signal } = options
+  const key = await folderKey(folder.path, quantization, signal)
+  const path = join(directory, `${folder.name}-${quantization}-${key.slice(0, 16)}.gguf`)
+  if (await exists(path)) return path
+  await makeDirectory(directory)
+  await removeAbandoned(directory)
+  // Every process writes a file of its own, so two that convert the same model never meet; the last rename stays.
+  const unfinished = `${path}.${process.pid}-${randomUUID()}.unfinished`
+  try {
+    await convert(folder.path, {
+      output: unfinished,
+      quantization: quantization as NonNullable<ConvertOptions['quantization']>,
+      ...(onProgress === undefined ? {} : { onProgress }),
+      ...(signal === undefined ? {} : { signal }),
+    })
+    await rename(unfinished, path)
+  } catch (error) {
+    await rm(unfinished, { force: true })
+    // Windows refuses to replace a file that another process has mapped; that file is the same model.
+    if ((error as NodeJS.ErrnoException).code === 'EPERM' && (await exists(path))) return path
+    throw error
+  }
+  return path
+}
+
+/** SHA-256 over names and contents of the relevant files, the type and the converter's version, in hex. */
+export async function folderKey(folder: string, quantization: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([converterVersion, quantization]))
+  const names = (await readdir(folder)).filter((name) => RELEVANT_EXTENSIONS.has(extname(name))).sort()
+  for (const name of names) await addFile(hash, join(folder, name), signal)
+  return hash.digest('hex')
+}
+
+async function addFile(hash: Hash, path: string, signal: AbortSignal | undefined): Promise<void> {
+  const found = await stat(path)
+  if (!found.isFile()) return
+  // The size delimits the contents, so that bytes cannot move from one file to the next unnoticed.
+  hash.update(JSON.stringify([path.slice(path.lastIndexOf('/') + 1), found.size]))
+  try {
+    await pipeline(
+      createReadStream(path, { highWaterMark: 1 << 20 }),
+      async (chunks) => {
+        for await (const chunk of chunks as AsyncIterable<Buffer>) hash.update(chunk)
+      },
+      { signal },
+    )
+  } catch (cause) {
+    if (signal?.aborted) throw new TandemError('aborted', 'Loading the model was aborted', { cause })
+    throw new TandemError('io', `${path} cannot be read`, { received: (cause as Error).message, cause })
+  }
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true })
+  } catch (cause) {
+    throw new TandemError('io', `The cache ${directory} cannot be made`, {
+      received: String((cause as NodeJS.ErrnoException).code),
+      remedy: 'Name another folder in TANDEM_CACHE',
+      cause,
+    })
+  }
+}
+
+async function removeAbandoned(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!name.includes('.unfinished')) continue
+    const path = join(directory, name)
+    const age = await stat(path).then(
+      ({ mtimeMs }) => Date.now() - mtimeMs,
+      () => 0,
+    )
+    if (age > ABANDONED_AFTER_MS) await rm(path, { force: true })
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}

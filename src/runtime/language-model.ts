@@ -1,0 +1,127 @@
+import { TandemError } from '../errors.ts'
+import type { Decoder, Prompt } from '../generation/decoder.ts'
+import { type GenerationConfig, type GenerationOptions, resolveGeneration } from '../generation/options.ts'
+import type { Engine } from '../native/model.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { ConvertedModel } from './converted-model.ts'
+import { type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
+import { type GenerationStream, startStream } from './generation-stream.ts'
+import { checkedPrompt, type EncodedInput, encodeInput, type GenerationInput, type InputOptions } from './input.ts'
+
+/** Options of one generation: Hugging Face's, how to read the input, and an abort signal. */
+export interface GenerateOptions extends GenerationOptions, InputOptions {
+  signal?: AbortSignal
+}
+
+/** Where generation options come from beside the call. */
+export interface ModelDefaults {
+  /** A `generation_config.json` that goes before the model's own. */
+  generationConfig?: object | undefined
+  /** False: of the model's own `generation_config.json` only the special token ids count. Default true. */
+  modelDefaults?: boolean | undefined
+}
+
+/** Parts of a loaded model; it owns the engine. */
+export interface ModelParts extends ModelDefaults {
+  file: ConvertedModel
+  engine: Engine
+  decoder: Decoder
+  loadMs: number
+}
+
+const SPECIAL_TOKEN_IDS = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'decoder_start_token_id']
+
+/**
+ * A model that is ready to generate. Calls may overlap; each is computed as if it were alone. Dispose of it, or declare
+ * it with `await using`, to free its memory and its thread.
+ */
+export abstract class LanguageModel implements AsyncDisposable {
+  abstract readonly kind: 'encoder-decoder' | 'decoder-only'
+  /** What the GGUF file says. */
+  readonly file: ConvertedModel
+  /** For searches of one's own and for measurements. */
+  readonly decoder: Decoder
+  readonly #parts: ModelParts
+  #isDisposed = false
+
+  constructor(parts: ModelParts) {
+    this.#parts = parts
+    this.file = parts.file
+    this.decoder = parts.decoder
+  }
+
+  get tokenizer(): Tokenizer {
+    return this.file.tokenizer
+  }
+
+  /** Device that computes: `CPU`, `CUDA0`, … */
+  get device(): string {
+    return this.#parts.engine.description.device
+  }
+
+  /** Milliseconds from the call of `load` to a model that is ready. */
+  get loadMs(): number {
+    return this.#parts.loadMs
+  }
+
+  /**
+   * Generates one text. Rejects with `invalid-argument`, `unsupported-option`, `context-full`, `aborted` (the signal),
+   * `disposed` (the model) or what the engine reports.
+   */
+  async generate(input: GenerationInput, options: GenerateOptions = {}): Promise<GenerationResult> {
+    return this.stream(input, options)
+  }
+
+  /** Generates one text in pieces; see {@link GenerationStream}. */
+  stream(input: GenerationInput, options: GenerateOptions = {}): GenerationStream {
+    const { signal, appendEos: _eos, addGenerationPrompt: _prompt, tools: _tools, ...generation } = options
+    const environment = {
+      decoder: this.decoder,
+      tokenizer: this.tokenizer,
+      readsPromptInFirstStep: this.kind === 'decoder-only',
+      loadMs: this.#parts.loadMs,
+    }
+    const prepare = async (): Promise<PreparedRequest> => {
+      if (this.#isDisposed) throw new TandemError('disposed', 'The model is disposed', { remedy: 'Load it again' })
+      const config = this.resolve(generation)
+      const encoded = await this.encode(input, options)
+      return { prompt: this.promptOf(encoded, config), text: encoded.text, config }
+    }
+    return startStream(new GenerationRun(environment, prepare, signal))
+  }
+
+  /** What `generate` would read for an input: the text after the chat template, if there is one, and its ids. */
+  encode(input: GenerationInput, options: InputOptions = {}): Promise<EncodedInput> {
+    return encodeInput(input, options, this.file)
+  }
+
+  /** The options that a call with these would run under; throws what such a call would throw. */
+  resolve(options: GenerationOptions): GenerationConfig {
+    const { file, generationConfig, modelDefaults = true } = this.#parts
+    const model = modelDefaults
+      ? file.generationConfig
+      : Object.fromEntries(SPECIAL_TOKEN_IDS.map((name) => [name, file.generationConfig[name]]))
+    const maxPositions = file.config['max_position_embeddings']
+    return resolveGeneration({
+      call: options,
+      model,
+      ...(generationConfig === undefined ? {} : { config: generationConfig }),
+      ...(typeof maxPositions === 'number' ? { maxPositions } : {}),
+    })
+  }
+
+  /** Ends what is running, frees the weights and the thread. Idempotent. */
+  async dispose(): Promise<void> {
+    this.#isDisposed = true
+    await this.#parts.engine.dispose()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose()
+  }
+
+  /** What the decoder gets for an input; the two kinds of models read padding differently. */
+  protected promptOf(encoded: EncodedInput, _config: GenerationConfig): Prompt {
+    return checkedPrompt(encoded, this.decoder.vocabularySize)
+  }
+}

@@ -1,0 +1,63 @@
+import type { ConvertOptions } from '../convert/convert.ts'
+import { TandemError } from '../errors.ts'
+import { type OpenOptions, openEngine } from '../native/model.ts'
+import { convertIntoCache } from './cache.ts'
+import { ChatModel } from './chat.ts'
+import { readConvertedModel } from './converted-model.ts'
+import type { LanguageModel, ModelDefaults } from './language-model.ts'
+import { locateModel } from './locate.ts'
+import { Text2TextModel } from './text2text.ts'
+
+export interface LoadOptions extends OpenOptions, ModelDefaults {
+  /** Type of the weights when a folder is converted on first use. Default `q8_0`. */
+  quantization?: string
+  /** Folder of converted models; default `$TANDEM_CACHE` or the platform's own place. */
+  cacheDirectory?: string
+  /** Called while a folder is converted. */
+  onProgress?: ConvertOptions['onProgress']
+  signal?: AbortSignal
+}
+
+/**
+ * Loads a model: an embedded one by name, a Hugging Face folder, or a GGUF file that `convert` wrote.
+ *
+ * Rejects with `not-found`, `invalid-file`, `invalid-argument`, `unsupported-model`, `aborted`, or with what the native
+ * library reports (`library-missing`, `device-unavailable`, `out-of-memory`, …).
+ */
+export async function load(model: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  const { quantization, cacheDirectory, onProgress, signal, generationConfig, modelDefaults, ...engineOptions } =
+    options
+  const begin = performance.now()
+  throwIfAborted(signal)
+  const location = await locateModel(model)
+  if (location.kind === 'gguf' && quantization !== undefined) {
+    throw new TandemError('invalid-argument', 'A GGUF file cannot be quantised again', {
+      expected: 'a model folder',
+      received: location.path,
+    })
+  }
+  const path =
+    location.kind === 'gguf'
+      ? location.path
+      : await convertIntoCache(location, {
+          quantization: quantization ?? 'q8_0',
+          directory: cacheDirectory,
+          onProgress,
+          signal,
+        })
+  const file = await readConvertedModel(path)
+  throwIfAborted(signal)
+  const engine = await openEngine(file.gguf, path, engineOptions)
+  try {
+    throwIfAborted(signal)
+    const rest = { generationConfig, modelDefaults, loadMs: performance.now() - begin }
+    return file.architecture === 't5' ? new Text2TextModel(file, engine, rest) : new ChatModel(file, engine, rest)
+  } catch (error) {
+    await engine.dispose()
+    throw error
+  }
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new TandemError('aborted', 'Loading the model was aborted', { cause: signal.reason })
+}

@@ -1,0 +1,57 @@
+import { TandemError } from '../errors.ts'
+
+/** One part of a message that is not plain text, in Hugging Face's words. */
+export interface MessagePart {
+  type: string
+  text?: string
+  [key: string]: unknown
+}
+
+/** A chat message as templates read it; they may know more keys, such as `tool_calls`. */
+export interface ChatMessage {
+  role: string
+  content?: string | readonly MessagePart[] | null
+  [key: string]: unknown
+}
+
+/** Checks what came from outside; throws `invalid-argument` naming the message. */
+export function requireMessages(messages: unknown): ChatMessage[] {
+  if (!Array.isArray(messages) || messages.length === 0) {
+    throw new TandemError('invalid-argument', 'A chat needs messages', {
+      expected: 'a list of {role, content}',
+      received: Array.isArray(messages) ? 'an empty list' : kindOf(messages),
+    })
+  }
+  return messages.map((message: unknown, index) => requireMessage(message, `message ${index + 1}`))
+}
+
+function requireMessage(message: unknown, name: string): ChatMessage {
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+    throw invalid(`${name} is not a message`, '{role, content}', kindOf(message))
+  }
+  const { role, content } = message as { role?: unknown; content?: unknown }
+  if (typeof role !== 'string' || role === '') {
+    throw invalid(`The role of ${name} is not a name`, "'system', 'user', 'assistant' or 'tool'", kindOf(role))
+  }
+  const isText = typeof content === 'string' || (Array.isArray(content) && content.every(isPart))
+  // An assistant that only calls tools says nothing.
+  const isCall = (content === null || content === undefined) && 'tool_calls' in message
+  if (!isText && !isCall) {
+    throw invalid(`The content of ${name} is not text`, 'a string or a list of {type, text}', kindOf(content))
+  }
+  return message as ChatMessage
+}
+
+function isPart(part: unknown): boolean {
+  return typeof part === 'object' && part !== null && typeof (part as { type?: unknown }).type === 'string'
+}
+
+function invalid(problem: string, expected: string, received: string): TandemError {
+  return new TandemError('invalid-argument', problem, { expected, received })
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (value === '') return 'an empty string'
+  return Array.isArray(value) ? 'a list' : typeof value
+}
