@@ -10,6 +10,7 @@ import { t5Parameters } from './t5-parameters.ts'
 export interface OpenOptions {
   /** `auto`, `cpu`, `cuda`, `vulkan`, `metal` or the name of one device. */
   device?: string
+  /** Default: all cores; one for models of a few megabytes, which gain nothing from more. */
   threads?: number
   /** Tokens of all sequences that live at once; also the longest source of an encoder-decoder. */
   contextSize?: number
@@ -28,6 +29,8 @@ const DEFAULT_T5_CONTEXT = 2048
 const MAX_SEQUENCES = 128
 // GGML_MAX_N_THREADS
 const MAX_THREADS = 512
+// Below this, waking a second thread at every node of the graph costs more than it computes.
+const SINGLE_THREAD_BYTES = 32 * 2 ** 20
 
 /**
  * A loaded model: one native thread, its weights and its sequences. Calls may overlap; they are carried out in order.
@@ -125,7 +128,7 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
   const shared = {
     path,
     device: device.name,
-    threads: positiveInteger('threads', options.threads ?? availableParallelism(), MAX_THREADS),
+    threads: positiveInteger('threads', options.threads ?? defaultThreads(file), MAX_THREADS),
     exact,
     kvType: KV_TYPES[options.kvType ?? (exact ? 'f32' : 'f16')],
   }
@@ -148,6 +151,11 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
     return native.openDecoderOnly({ ...shared, contextSize, maxSequences, batchSize: 512, positionLimit })
   })
   return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))))
+}
+
+function defaultThreads(file: ModelFile): number {
+  const weightBytes = file.tensors.reduce((sum, { size }) => sum + size, 0)
+  return weightBytes < SINGLE_THREAD_BYTES ? 1 : availableParallelism()
 }
 
 function trainedContext(file: ModelFile): number {

@@ -2,7 +2,7 @@ import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { extname, join } from 'node:path'
+import { basename, extname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type ConvertOptions, convert, converterVersion } from '../convert/convert.ts'
 import { TandemError } from '../errors.ts'
@@ -71,7 +71,7 @@ async function addFile(hash: Hash, path: string, signal: AbortSignal | undefined
   const found = await stat(path)
   if (!found.isFile()) return
   // The size delimits the contents, so that bytes cannot move from one file to the next unnoticed.
-  hash.update(JSON.stringify([path.slice(path.lastIndexOf('/') + 1), found.size]))
+  hash.update(JSON.stringify([basename(path), found.size]))
   try {
     await pipeline(
       createReadStream(path, { highWaterMark: 1 << 20 }),

@@ -60,10 +60,10 @@ async function answer(
   options: GenerateOptions,
   { out }: Terminal,
 ): Promise<void> {
-  const { text = '', inputIds } = await model.encode(input, options)
+  const { text = '', inputIds, attentionMask = inputIds.map(() => 1) } = await model.encode(input, options)
   if (typeof input !== 'string') out.write(line('template 模板', text.trimEnd()))
   out.write(line('input ids 输入', abbreviated(inputIds)))
-  out.write(line('mask 掩码', abbreviated(inputIds.map(() => 1))))
+  out.write(line('mask 掩码', abbreviated(attentionMask)))
   out.write(`  ${label('answer 回答', LABEL_WIDTH)}`)
   const stream = model.stream(input, options)
   for await (const piece of stream) out.write(piece)
