@@ -64,7 +64,7 @@ def encoder_of(tokenizer: Tokenizer):
 def main() -> None:
     """Trains and saves."""
     args = training.arguments(__doc__)
-    training.prepare(args.seed)
+    rank = training.prepare(args.seed)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
     config = {**CONFIG, "vocab_size": tokenizer.get_vocab_size()}
     # On a processor the plain attention is faster than the fused one in the backward pass.
@@ -78,9 +78,10 @@ def main() -> None:
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), answers.flatten(), ignore_index=-100)
 
     def save() -> None:
-        training.save_folder(model, Path(args.out), torch.float16, config, GENERATION, TIED)
+        if rank == 0:
+            training.save_folder(model, Path(args.out), torch.float16, config, GENERATION, TIED)
 
-    source = training.batches("nano-chatlm", encoder_of(tokenizer), args.batch, args.seed)
+    source = training.batches("nano-chatlm", encoder_of(tokenizer), args.batch, args.seed + 1000 * rank)
     training.train(model, loss_of, source, args, save)
 
 

@@ -110,7 +110,7 @@ def loss_function(model: Qwen2ForCausalLM, tokenizer: Tokenizer, seed: int):
 def main() -> None:
     """Trains and saves."""
     args = training.arguments(__doc__)
-    training.prepare(args.seed)
+    rank = training.prepare(args.seed)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
     config, generation = configurations(tokenizer)
     # On a processor the plain attention is faster than the fused one in the backward pass.
@@ -118,9 +118,10 @@ def main() -> None:
     training.begin(model, args.start_from)
 
     def save() -> None:
-        training.save_folder(model, Path(args.out), torch.bfloat16, config, generation, TIED)
+        if rank == 0:
+            training.save_folder(model, Path(args.out), torch.bfloat16, config, generation, TIED)
 
-    source = training.batches("nano-qwen", encoder_of(tokenizer), args.batch, args.seed)
+    source = training.batches("nano-qwen", encoder_of(tokenizer), args.batch, args.seed + 1000 * rank)
     training.train(model, loss_function(model, tokenizer, args.seed), source, args, save)
 
 

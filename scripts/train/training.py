@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import time
 from pathlib import Path
 from typing import Callable, Iterator
 
 import torch
+import torch.distributed as distributed
 from safetensors.torch import load_file, save_file
 
 from corpus import sampler
 
 POOL_BATCHES = 40
+POSITION_RATE = 20.0
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -32,10 +35,25 @@ def arguments(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(seed: int) -> None:
-    """One thread and a fixed seed."""
+def prepare(seed: int) -> int:
+    """One thread and a fixed seed; the number of this process, where torchrun has started several."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
+    if "WORLD_SIZE" not in os.environ:
+        return 0
+    distributed.init_process_group("gloo")
+    return distributed.get_rank()
+
+
+def average(tensors: list[torch.Tensor]) -> None:
+    """Gives every process the mean of what all of them hold, in one message."""
+    if not distributed.is_initialized():
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+        tensor.copy_(mean.view_as(tensor))
 
 
 def begin(model: torch.nn.Module, start_from: Path | None) -> None:
@@ -75,9 +93,16 @@ def rate_factor(step: int, warm_up: int, progress: float) -> float:
 
 def optimizer_for(model: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
     """AdamW; vectors (norms, biases) are not decayed."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    # The position bias is added to scores of several units; at the rate of the matrices it would never get there, and a
+    # T5 has nothing else to tell the first of two nouns from the second.
+    positions = [p for name, p in model.named_parameters() if "relative_attention_bias" in name]
+    others = [p for name, p in model.named_parameters() if "relative_attention_bias" not in name]
+    groups = [
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": 0.01, "scale": 1.0},
+        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0, "scale": 1.0},
+        {"params": positions, "weight_decay": 0.0, "scale": POSITION_RATE},
+    ]
+    groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), eps=1e-8, fused=True)
 
 
@@ -92,17 +117,20 @@ def train(
     while progress < 1:
         factor = rate_factor(step, args.warm_up, progress)
         for group in optimizer.param_groups:
-            group["lr"] = args.rate * factor
+            group["lr"] = args.rate * factor * group["scale"]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = loss_of(next(source))
         loss.backward()
+        average([p.grad for p in model.parameters() if p.grad is not None])
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         step += 1
         total += loss.item()
         elapsed = time.time() - begun
-        progress = max(step / args.steps, elapsed / (60 * args.minutes))
+        clock = torch.tensor([max(step / args.steps, elapsed / (60 * args.minutes))])
+        average([clock])  # all processes end at the same step
+        progress = clock.item()
         if step % 100 == 0:
             print(f"step {step} loss {total / 100:.4f} rate {args.rate * factor:.2e} seconds {elapsed:.0f}", flush=True)
             total = 0.0
