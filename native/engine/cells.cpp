@@ -22,11 +22,7 @@ Cells::Plan Cells::plan(const StepRows& rows) {
     std::vector<int32_t> table;
     const auto parent = tables_.find(rows.parents[row]);
     const size_t known = parent == tables_.end() ? 0 : parent->second.size();
-    if (position > known) {
-      throw EngineError("invalid-argument", "row " + std::to_string(row) + " starts at position " +
-                                                std::to_string(position) + ", but its parent has " +
-                                                std::to_string(known) + " positions");
-    }
+    check_position(rows, row, known);
     if (position > 0) table.assign(parent->second.begin(), parent->second.begin() + static_cast<int64_t>(position));
     plan.tables.push_back(std::move(table));
   }

@@ -80,11 +80,7 @@ void DecoderOnly::encode(int32_t, const std::vector<int32_t>&, const std::vector
 void DecoderOnly::check(const StepRows& rows) const {
   for (size_t row = 0; row < rows.size(); ++row) {
     const int32_t known = rows.parents[row] < 0 ? 0 : lengths_[static_cast<size_t>(rows.parents[row])];
-    if (rows.positions[row] > known) {
-      throw EngineError("invalid-argument", "row " + std::to_string(row) + " starts at position " +
-                                                std::to_string(rows.positions[row]) + ", but its parent has " +
-                                                std::to_string(known) + " positions");
-    }
+    check_position(rows, row, static_cast<size_t>(known));
     const int64_t end = static_cast<int64_t>(rows.positions[row]) + rows.token_counts[row];
     if (options_.position_limit > 0 && end > options_.position_limit) {
       throw EngineError("context-full", "the model has " + std::to_string(options_.position_limit) +

@@ -33,6 +33,9 @@ class LogitsReceiver {
   virtual void receive(size_t output, float* logits) = 0;
 };
 
+/** A row goes on where its parent has been; throws EngineError `invalid-argument` when it would leave a gap. */
+void check_position(const StepRows& rows, size_t row, size_t parent_length);
+
 /** Raised by another thread; an engine looks at it at every graph node (CPU) or between graphs. */
 using CancelFlag = std::atomic<bool>;
 

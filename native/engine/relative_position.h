@@ -18,6 +18,7 @@ class RelativePosition {
   int32_t per_direction_;
   int32_t max_distance_;
   bool bidirectional_;
+  double octaves_;  // from the exact buckets to the last one
 };
 
 }  // namespace tandem

@@ -1,6 +1,6 @@
 import { TandemError } from '../errors.ts'
 import type { NativeDevice } from './addon.ts'
-import type { ModelFile } from './model-file.ts'
+import { architectureNumber, type ModelFile } from './model-file.ts'
 
 /** Book-keeping of one cell beside its keys and values: position, sequence set, free list. Rounded up. */
 const CELL_OVERHEAD = 64
@@ -28,11 +28,7 @@ export function checkContextMemory(
 
 /** Elements of keys and values that one token keeps over all layers; 0 where the file does not say. */
 function valuesPerCell(file: ModelFile): number {
-  const architecture = String(file.metadata.get('general.architecture')?.value)
-  const number = (key: string) => {
-    const value = file.metadata.get(`${architecture}.${key}`)?.value
-    return typeof value === 'number' ? value : undefined
-  }
+  const number = (key: string) => architectureNumber(file, key)
   const layers = number('decoder_block_count') ?? number('block_count') ?? 0
   const heads = number('attention.head_count') ?? 1
   const keyValueHeads = number('attention.head_count_kv') ?? heads

@@ -1,5 +1,5 @@
 import { TandemError } from '../errors.ts'
-import type { ModelFile } from './model-file.ts'
+import { architectureNumber, architectureOf, type ModelFile } from './model-file.ts'
 
 // libllama ends the process where these do not hold; nothing could be caught then. Limits of llama.cpp v0.5.0.
 const MAX_LAYERS = 512
@@ -11,11 +11,8 @@ const MAX_EXPERTS = 1024
  * @throws TandemError `invalid-file`
  */
 export function checkLibllamaMetadata(file: ModelFile): void {
-  const architecture = String(file.metadata.get('general.architecture')?.value)
-  const count = (key: string) => {
-    const value = file.metadata.get(`${architecture}.${key}`)?.value
-    return typeof value === 'number' ? value : 0
-  }
+  const architecture = architectureOf(file)
+  const count = (key: string) => architectureNumber(file, key) ?? 0
   const layers = count('block_count')
   requireRange(`${architecture}.block_count`, layers, [1, MAX_LAYERS])
   requireRange(`${architecture}.nextn_predict_layers`, count('nextn_predict_layers'), [0, layers])

@@ -5,3 +5,14 @@ export interface ModelFile {
   metadata: ReadonlyMap<string, { value: unknown }>
   tensors: readonly WeightTensor[]
 }
+
+/** `general.architecture`: `t5`, `qwen2`, … */
+export function architectureOf(file: ModelFile): string {
+  return String(file.metadata.get('general.architecture')?.value)
+}
+
+/** A number under the architecture's own prefix, such as `qwen2.block_count`; undefined where the file has none. */
+export function architectureNumber(file: ModelFile, key: string): number | undefined {
+  const value = file.metadata.get(`${architectureOf(file)}.${key}`)?.value
+  return typeof value === 'number' ? value : undefined
+}

@@ -1,6 +1,6 @@
 import { TandemError } from '../errors.ts'
 import type { T5Parameters } from './addon.ts'
-import type { ModelFile } from './model-file.ts'
+import { architectureNumber, type ModelFile } from './model-file.ts'
 
 /**
  * The numbers of a T5 graph from a GGUF file: llama.cpp's keys, and from the model's own configuration the two that
@@ -10,8 +10,8 @@ import type { ModelFile } from './model-file.ts'
  */
 export function t5Parameters(file: ModelFile): T5Parameters {
   const number = (key: string, fallback?: number) => {
-    const value = file.metadata.get(`t5.${key}`)?.value ?? fallback
-    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
+    const value = architectureNumber(file, key) ?? fallback
+    if (value !== undefined && Number.isFinite(value) && value > 0) return value
     throw new TandemError('unsupported-model', `The file has no usable t5.${key}`, { received: String(value) })
   }
   const shapeOf = (name: string) => file.tensors.find((tensor) => tensor.name === name)?.shape

@@ -30,6 +30,7 @@ describe.each(TINY_MODELS)('the $kind decoder', (tiny) => {
   }
 
   function expectClose(actual: ArrayLike<number> | undefined, expected: ArrayLike<number> | undefined): void {
+    expect(expected).toHaveLength(opened.decoder.vocabularySize)
     const worst = Math.max(...Array.from(expected ?? [], (value, i) => Math.abs(value - (actual?.[i] ?? Number.NaN))))
     expect(worst).toBeLessThan(10 ** -DIGITS)
   }

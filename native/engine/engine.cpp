@@ -1,0 +1,15 @@
+#include "engine/engine.h"
+
+#include "engine/error.h"
+
+namespace tandem {
+
+void check_position(const StepRows& rows, size_t row, size_t parent_length) {
+  const int32_t position = rows.positions[row];
+  if (static_cast<size_t>(position) <= parent_length) return;
+  throw EngineError("invalid-argument", "row " + std::to_string(row) + " starts at position " +
+                                            std::to_string(position) + ", but its parent has " +
+                                            std::to_string(parent_length) + " positions");
+}
+
+}  // namespace tandem
