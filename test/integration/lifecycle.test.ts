@@ -41,7 +41,8 @@ describe.each(TINY_MODELS)('the life of a $kind engine', (tiny) => {
     const controller = new AbortController()
     const tokens = [...state.promptIds, ...LONG.inputIds, ...LONG.inputIds.slice(0, 1500)]
     const running = decoder.step(state, [tokens], { candidates: 1 }, controller.signal)
-    setTimeout(() => controller.abort(new Error('the user left')), 5)
+    // The engine's thread has begun by then, and thousands of tokens take it a thousand times longer than this.
+    setImmediate(() => controller.abort(new Error('the user left')))
     await expect(running).rejects.toMatchObject({ code: 'aborted', cause: { message: 'the user left' } })
     await decoder.dispose(state)
     const next = await decoder.start(PROMPT)
@@ -51,11 +52,13 @@ describe.each(TINY_MODELS)('the life of a $kind engine', (tiny) => {
 
   test('abort reaches a call that waits, and only that one', async () => {
     const { decoder } = await model.open()
+    // The first call keeps the engine busy, so that the second still waits when it is aborted.
     const states = [await decoder.start(PROMPT), await decoder.start(PROMPT), await decoder.start(PROMPT)]
     const controller = new AbortController()
-    const calls = states.map((state, i) =>
-      decoder.step(state, [state.promptIds], { candidates: 1 }, i === 1 ? controller.signal : undefined),
-    )
+    const calls = states.map((state, i) => {
+      const tokens = i === 0 ? [...state.promptIds, ...LONG.inputIds] : state.promptIds
+      return decoder.step(state, [tokens], { candidates: 1 }, i === 1 ? controller.signal : undefined)
+    })
     controller.abort()
     const results = await Promise.allSettled(calls)
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
