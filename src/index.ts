@@ -4,11 +4,17 @@
  */
 export { type ConversionReport, type ConvertOptions, convert } from './convert/convert.ts'
 export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
-export type { GenerationConfig, GenerationOptions } from './generation/options.ts'
+export type { GenerationConfig, GenerationOptions, SearchMode } from './generation/options.ts'
 export { cacheDirectory } from './runtime/cache.ts'
 export { ChatModel } from './runtime/chat.ts'
 export type { ConvertedModel } from './runtime/converted-model.ts'
-export type { FinishReason, GenerationResult } from './runtime/generation-run.ts'
+export type {
+  BeamText,
+  FinishReason,
+  GeneratedSequence,
+  GenerationEvent,
+  GenerationResult,
+} from './runtime/generation-run.ts'
 export type { GenerationStream } from './runtime/generation-stream.ts'
 export type { GenerationInput, InputOptions, TokenInput } from './runtime/input.ts'
 export { type GenerateOptions, LanguageModel, type ModelDefaults } from './runtime/language-model.ts'

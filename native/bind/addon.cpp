@@ -3,17 +3,14 @@
 #include <system_error>
 
 #include "bind/engine_object.h"
+#include "bind/environment.h"
+#include "bind/generator_object.h"
 #include "engine/encoder_decoder.h"
 #include "engine/error.h"
 
 namespace tandem::bind {
 
 namespace {
-
-/** What one environment (the main thread, a worker, an Electron context) holds; nothing of it is shared. */
-struct Environment {
-  Napi::FunctionReference engine;
-};
 
 /** Runs `work`; no C++ exception crosses into JavaScript as anything but an Error with a code. */
 template <typename Work>
@@ -124,9 +121,14 @@ Napi::Value open_decoder_only(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value create_generator(const Napi::CallbackInfo& info) {
+  return info.Env().GetInstanceData<Environment>()->generator.Value().New({info[0]});
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   auto* environment = new Environment;
   environment->engine = Napi::Persistent(EngineObject::define(env));
+  environment->generator = Napi::Persistent(GeneratorObject::define(env));
   env.SetInstanceData(environment);
   exports.Set("llamaRelease", TANDEM_LLAMA_RELEASE);
   exports.Set("mappedLibrary", Napi::Function::New(env, mapped_library));
@@ -136,6 +138,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("convertRows", Napi::Function::New(env, convert_rows));
   exports.Set("openEncoderDecoder", Napi::Function::New(env, open_encoder_decoder));
   exports.Set("openDecoderOnly", Napi::Function::New(env, open_decoder_only));
+  exports.Set("createGenerator", Napi::Function::New(env, create_generator));
   return exports;
 }
 

@@ -1,10 +1,16 @@
 #include "bind/arguments.h"
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "bind/generator_object.h"
 
 namespace tandem::bind {
 
 namespace {
+
+constexpr size_t edit_entries = 5;  // output, kind, first id, count, tokens to keep
 
 Napi::Error invalid(Napi::Env env, const std::string& message) { return error_with_code(env, "invalid-argument", message); }
 
@@ -32,12 +38,18 @@ uint64_t size(const Napi::Object& from, const char* name) {
   return static_cast<uint64_t>(number);
 }
 
-std::vector<float> float32_array(const Napi::Value& value, const char* name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) {
-    throw invalid(value.Env(), std::string(name) + " must be a Float32Array");
+template <typename Array>
+auto values_of(const Napi::Value& value, napi_typedarray_type type, const std::string& expected)
+    -> std::vector<std::remove_pointer_t<decltype(std::declval<Array>().Data())>> {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
+    throw invalid(value.Env(), expected);
   }
-  const auto array = value.As<Napi::Float32Array>();
+  const auto array = value.As<Array>();
   return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::vector<double> float64_array(const Napi::Value& value, const char* name) {
+  return values_of<Napi::Float64Array>(value, napi_float64_array, std::string(name) + " must be a Float64Array");
 }
 
 ggml_type tensor_type(const Napi::Object& from, const char* name) {
@@ -98,16 +110,31 @@ TensorDescription tensor_description(const Napi::Value& value) {
   return tensor;
 }
 
-RowEdit row_edit(const Napi::Env& env, const int32_t* entry, float value, const std::vector<int32_t>& ids) {
+RowEdit row_edit(const Napi::Env& env, const int32_t* entry, double value, const std::vector<int32_t>& ids) {
   const auto first = static_cast<size_t>(entry[2]);
   const auto count = static_cast<size_t>(entry[3]);
   const bool known = entry[1] >= 0 && entry[1] < edit_kinds;
-  if (entry[0] < 0 || !known || entry[2] < 0 || entry[3] < 0 || first + count > ids.size()) {
+  if (entry[0] < 0 || !known || entry[2] < 0 || entry[3] < 0 || entry[4] < 0 || first + count > ids.size()) {
     throw invalid(env, "malformed edit");
   }
   const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(first);
-  return {static_cast<size_t>(entry[0]), static_cast<EditKind>(entry[1]), value,
+  return {static_cast<size_t>(entry[0]), static_cast<EditKind>(entry[1]), value, static_cast<size_t>(entry[4]),
           std::vector<int32_t>(begin, begin + static_cast<std::ptrdiff_t>(count))};
+}
+
+/** The rows of the matrix of draws must be in order, and so many that the draws of all outputs lie inside. */
+StepDraw step_draw(const Napi::Object& from, size_t outputs) {
+  StepDraw draw{generator_of(from.Get("generator")), int32_array(from.Get("rows"), "rows"),
+                static_cast<size_t>(positive(from, "matrixRows"))};
+  int64_t last = -1;
+  for (const int32_t row : draw.rows) {
+    if (row <= last) throw invalid(from.Env(), "the rows of a draw must ascend");
+    last = row;
+  }
+  if (draw.rows.size() != outputs || last >= static_cast<int64_t>(draw.matrix_rows)) {
+    throw invalid(from.Env(), "a draw needs a row of its matrix for each output");
+  }
+  return draw;
 }
 
 }  // namespace
@@ -119,19 +146,15 @@ Napi::Error error_with_code(Napi::Env env, const std::string& code, const std::s
 }
 
 std::vector<int32_t> int32_array(const Napi::Value& value, const char* name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
-    throw invalid(value.Env(), std::string(name) + " must be an Int32Array");
-  }
-  const auto array = value.As<Napi::Int32Array>();
-  return {array.Data(), array.Data() + array.ElementLength()};
+  return values_of<Napi::Int32Array>(value, napi_int32_array, std::string(name) + " must be an Int32Array");
 }
 
 std::vector<uint8_t> uint8_array(const Napi::Value& value, const char* name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-    throw invalid(value.Env(), std::string(name) + " must be a Uint8Array");
-  }
-  const auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.Data() + array.ElementLength()};
+  return values_of<Napi::Uint8Array>(value, napi_uint8_array, std::string(name) + " must be a Uint8Array");
+}
+
+std::vector<float> float32_array(const Napi::Value& value, const char* name) {
+  return values_of<Napi::Float32Array>(value, napi_float32_array, std::string(name) + " must be a Float32Array");
 }
 
 int32_t int32_number(const Napi::Value& value, const char* name) {
@@ -202,23 +225,28 @@ StepRows step_rows(const Napi::Value& value, const EngineDescription& engine) {
   return rows;
 }
 
-StepRequest step_request(const Napi::Value& value, const StepRows& rows, const EngineDescription& engine) {
+StepRequest step_request(const Napi::Value& value, size_t outputs, const EngineDescription& engine) {
   const auto from = object(value, "request");
   const auto env = from.Env();
   StepRequest request;
-  const int32_t candidates = positive(from, "candidates");
-  if (candidates > engine.vocabulary_size) throw invalid(env, "more candidates than the vocabulary has tokens");
-  request.candidates = static_cast<size_t>(candidates);
+  request.candidates = static_cast<size_t>(positive(from, "candidates"));
   request.logits = from.Get("logits").ToBoolean();
+  request.beam_scores = float32_array(from.Get("beamScores"), "beamScores");
+  if (!request.beam_scores.empty() && request.beam_scores.size() != outputs) {
+    throw invalid(env, "beamScores must be empty or have a number for each output");
+  }
+  const size_t groups = request.beam_scores.empty() ? 1 : outputs;
+  if (request.candidates > groups * static_cast<size_t>(engine.vocabulary_size)) {
+    throw invalid(env, "more candidates than there are tokens");
+  }
+  if (!from.Get("draw").IsNull()) request.draw = step_draw(object(from.Get("draw"), "draw"), outputs);
   const auto edits = int32_array(from.Get("edits"), "edits");
-  const auto values = float32_array(from.Get("editValues"), "editValues");
+  const auto values = float64_array(from.Get("editValues"), "editValues");
   const auto ids = int32_array(from.Get("editIds"), "editIds");
-  const auto outputs = static_cast<size_t>(
-      std::count_if(rows.outputs.begin(), rows.outputs.end(), [](uint8_t wanted) { return wanted != 0; }));
-  if (edits.size() != 4 * values.size()) throw invalid(env, "malformed edits");
+  if (edits.size() != edit_entries * values.size()) throw invalid(env, "malformed edits");
   check_ids(env, ids, engine.vocabulary_size);
   for (size_t i = 0; i < values.size(); ++i) {
-    request.edits.push_back(row_edit(env, edits.data() + 4 * i, values[i], ids));
+    request.edits.push_back(row_edit(env, edits.data() + edit_entries * i, values[i], ids));
     if (request.edits.back().output >= outputs) throw invalid(env, "an edit names an output that is not there");
   }
   return request;

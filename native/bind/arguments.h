@@ -14,12 +14,13 @@ namespace tandem::bind {
 Napi::Error error_with_code(Napi::Env env, const std::string& code, const std::string& message);
 std::vector<int32_t> int32_array(const Napi::Value& value, const char* name);
 std::vector<uint8_t> uint8_array(const Napi::Value& value, const char* name);
+std::vector<float> float32_array(const Napi::Value& value, const char* name);
 int32_t int32_number(const Napi::Value& value, const char* name);
 
 EncoderDecoderOptions encoder_decoder_options(const Napi::Value& value);
 DecoderOnlyOptions decoder_only_options(const Napi::Value& value);
 StepRows step_rows(const Napi::Value& value, const EngineDescription& engine);
-StepRequest step_request(const Napi::Value& value, const StepRows& rows, const EngineDescription& engine);
+StepRequest step_request(const Napi::Value& value, size_t outputs, const EngineDescription& engine);
 /** Throws unless every id is in the vocabulary. */
 void check_ids(Napi::Env env, const std::vector<int32_t>& ids, int32_t vocabulary_size);
 

@@ -15,8 +15,11 @@ Napi::Value step_result(Napi::Env env, const StepResult& result) {
   auto object = Napi::Object::New(env);
   object.Set("ids", typed_array<Napi::Int32Array>(env, result.ids));
   object.Set("scores", typed_array<Napi::Float32Array>(env, result.scores));
+  object.Set("beams", typed_array<Napi::Int32Array>(env, result.beams));
+  object.Set("counts", typed_array<Napi::Int32Array>(env, result.counts));
   object.Set("logSumExp", typed_array<Napi::Float32Array>(env, result.log_sum_exp));
   object.Set("logits", typed_array<Napi::Float32Array>(env, result.logits));
+  object.Set("hiddenStates", typed_array<Napi::Float32Array>(env, result.hidden_states));
   return object;
 }
 
@@ -50,6 +53,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
   return DefineClass(env, "NativeEngine",
                      {InstanceAccessor<&EngineObject::description>("description"),
                       InstanceMethod<&EngineObject::encode>("encode"), InstanceMethod<&EngineObject::step>("step"),
+                      InstanceMethod<&EngineObject::choose>("choose"),
                       InstanceMethod<&EngineObject::release>("release"), InstanceMethod<&EngineObject::cancel>("cancel"),
                       InstanceMethod<&EngineObject::dispose>("dispose")});
 }
@@ -168,6 +172,7 @@ Napi::Value EngineObject::description(const Napi::CallbackInfo& info) {
   object.Set("vocabularySize", description_.vocabulary_size);
   object.Set("maxPositions", description_.max_positions);
   object.Set("maxSequences", description_.max_sequences);
+  object.Set("hiddenSize", description_.hidden_size);
   object.Set("weightBytes", description_.weight_bytes);
   object.Set("device", description_.device);
   return object;
@@ -188,14 +193,31 @@ Napi::Value EngineObject::encode(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
   auto rows = std::make_shared<StepRows>(step_rows(info[0], description_));
-  auto request = std::make_shared<StepRequest>(step_request(info[1], *rows, description_));
+  const size_t outputs = count_outputs(*rows, Output::distribution);
+  auto request = std::make_shared<StepRequest>(step_request(info[1], outputs, description_));
   auto result = std::make_shared<StepResult>();
   const auto vocabulary = static_cast<size_t>(description_.vocabulary_size);
-  auto run = [rows, request, result, vocabulary](Engine& engine) {
-    size_t outputs = 0;
-    for (const uint8_t wanted : rows->outputs) outputs += wanted != 0;
+  auto run = [rows, outputs, request, result, vocabulary](Engine& engine) {
     StepCollector collector(*request, outputs, vocabulary);
     engine.step(*rows, collector);
+    *result = collector.take();
+  };
+  return post(info.Env(), int32_number(info[2], "call"), std::move(run),
+              [result](Napi::Env env) { return step_result(env, *result); });
+}
+
+Napi::Value EngineObject::choose(const Napi::CallbackInfo& info) {
+  auto logits = std::make_shared<std::vector<float>>(float32_array(info[0], "logits"));
+  const auto vocabulary = static_cast<size_t>(description_.vocabulary_size);
+  if (logits->empty() || logits->size() % vocabulary != 0) {
+    throw error_with_code(info.Env(), "invalid-argument", "logits must hold whole rows, at least one");
+  }
+  const size_t outputs = logits->size() / vocabulary;
+  auto request = std::make_shared<StepRequest>(step_request(info[1], outputs, description_));
+  auto result = std::make_shared<StepResult>();
+  auto run = [logits, outputs, request, result, vocabulary](Engine&) {
+    StepCollector collector(*request, outputs, vocabulary);
+    for (size_t i = 0; i < outputs; ++i) collector.receive(i, logits->data() + i * vocabulary);
     *result = collector.take();
   };
   return post(info.Env(), int32_number(info[2], "call"), std::move(run),

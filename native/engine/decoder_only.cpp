@@ -8,6 +8,8 @@ namespace tandem {
 
 namespace {
 
+constexpr int32_t hidden_state_batch = 64;
+
 LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_t device, const CancelFlag& cancel) {
   const Library& llama = library();
   const bool on_cpu = llama.ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
@@ -67,7 +69,7 @@ DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& ca
   options_.batch_size = static_cast<int32_t>(llama.llama_n_batch(context_.get()));
   batch_ = llama.llama_batch_init(options_.batch_size, 0, 1);
   description_ = {llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model_.get())),
-                  llama.llama_model_n_ctx_train(model_.get()), options.max_sequences,
+                  llama.llama_model_n_ctx_train(model_.get()), options.max_sequences, llama.llama_model_n_embd_out(model_.get()),
                   static_cast<double>(llama.llama_model_size(model_.get())), llama.ggml_backend_dev_name(device)};
 }
 
@@ -116,17 +118,17 @@ void DecoderOnly::inherit(const StepRows& rows) {
   }
 }
 
-void DecoderOnly::add_to_batch(int32_t token, int32_t position, int32_t sequence, bool output) {
+void DecoderOnly::add_to_batch(int32_t token, int32_t position, int32_t sequence, uint8_t outputs) {
   const int32_t place = batch_.n_tokens++;
   batch_.token[place] = token;
   batch_.pos[place] = position;
   batch_.n_seq_id[place] = 1;
   batch_.seq_id[place][0] = sequence;
-  batch_.logits[place] = output ? 1 : 0;
-  if (output) batch_outputs_.push_back(place);
+  batch_.logits[place] = outputs != 0 ? 1 : 0;
+  batch_outputs_.push_back(outputs);
 }
 
-void DecoderOnly::decode_batch(size_t first_output, LogitsReceiver& receiver) {
+void DecoderOnly::decode_batch(OutputReceiver& receiver) {
   const Library& llama = library();
   if (cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   const int32_t status = llama.llama_decode(context_.get(), batch_);
@@ -138,36 +140,48 @@ void DecoderOnly::decode_batch(size_t first_output, LogitsReceiver& receiver) {
   if (status != 0) {
     throw EngineError("compute-failed", "llama.cpp could not decode (" + std::to_string(status) + "). " + take_log());
   }
-  for (size_t i = 0; i < batch_outputs_.size(); ++i) {
-    float* logits = llama.llama_get_logits_ith(context_.get(), batch_outputs_[i]);
-    if (logits == nullptr) throw EngineError("compute-failed", "llama.cpp returned no logits. " + take_log());
-    receiver.receive(first_output + i, logits);
+  for (int32_t place = 0; place < batch_.n_tokens; ++place) {
+    const uint8_t wanted = batch_outputs_[static_cast<size_t>(place)];
+    if ((wanted & Output::hidden_state) != 0) {
+      const float* state = llama.llama_get_embeddings_ith(context_.get(), place);
+      if (state == nullptr) throw EngineError("compute-failed", "llama.cpp returned no hidden state. " + take_log());
+      receiver.receive_hidden_state(hidden_states_++, state, static_cast<size_t>(description_.hidden_size));
+    }
+    if ((wanted & Output::distribution) != 0) {
+      float* logits = llama.llama_get_logits_ith(context_.get(), place);
+      if (logits == nullptr) throw EngineError("compute-failed", "llama.cpp returned no logits. " + take_log());
+      receiver.receive(distributions_++, logits);
+    }
   }
 }
 
-void DecoderOnly::decode(const StepRows& rows, LogitsReceiver& receiver) {
-  size_t done = 0;
-  const auto flush = [&] {
-    if (batch_.n_tokens > 0) decode_batch(done, receiver);
-    done += batch_outputs_.size();
-    batch_.n_tokens = 0;
+void DecoderOnly::decode(const StepRows& rows, OutputReceiver& receiver) {
+  // For hidden states libllama computes the logits of every token of a batch: long batches would only cost memory.
+  const bool wants_states = count_outputs(rows, Output::hidden_state) != 0;
+  const int32_t limit = wants_states ? std::min(options_.batch_size, hidden_state_batch) : options_.batch_size;
+  library().llama_set_embeddings(context_.get(), wants_states);
+  int32_t outputs = 0;
+  const auto clear = [&] {
+    batch_.n_tokens = outputs = 0;
     batch_outputs_.clear();
   };
-  batch_.n_tokens = 0;
-  batch_outputs_.clear();
+  clear();
+  distributions_ = hidden_states_ = 0;
   size_t token = 0;
   for (size_t row = 0; row < rows.size(); ++row) {
     for (int32_t i = 0; i < rows.token_counts[row]; ++i, ++token) {
-      const bool full = batch_.n_tokens == options_.batch_size ||
-                        batch_outputs_.size() == static_cast<size_t>(2 * options_.max_sequences);
-      if (full) flush();
-      add_to_batch(rows.tokens[token], rows.positions[row] + i, rows.sequences[row], rows.outputs[token] != 0);
+      if (batch_.n_tokens == limit || outputs == 2 * options_.max_sequences) {
+        decode_batch(receiver);
+        clear();
+      }
+      add_to_batch(rows.tokens[token], rows.positions[row] + i, rows.sequences[row], rows.outputs[token]);
+      outputs += rows.outputs[token] != 0;
     }
   }
-  flush();
+  decode_batch(receiver);
 }
 
-void DecoderOnly::step(const StepRows& rows, LogitsReceiver& receiver) {
+void DecoderOnly::step(const StepRows& rows, OutputReceiver& receiver) {
   check(rows);
   try {
     inherit(rows);

@@ -18,23 +18,25 @@ class DecoderOnly : public Engine {
 
   const EngineDescription& description() const override { return description_; }
   void encode(int32_t source, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) override;
-  void step(const StepRows& rows, LogitsReceiver& receiver) override;
+  void step(const StepRows& rows, OutputReceiver& receiver) override;
   void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) override;
 
  private:
   void check(const StepRows& rows) const;
   void inherit(const StepRows& rows);
   int32_t scratch_of(int32_t sequence) const { return sequence + options_.max_sequences; }
-  void decode(const StepRows& rows, LogitsReceiver& receiver);
-  void decode_batch(size_t first_output, LogitsReceiver& receiver);
-  void add_to_batch(int32_t token, int32_t position, int32_t sequence, bool output);
+  void decode(const StepRows& rows, OutputReceiver& receiver);
+  void decode_batch(OutputReceiver& receiver);
+  void add_to_batch(int32_t token, int32_t position, int32_t sequence, uint8_t outputs);
 
   const CancelFlag& cancel_;
   DecoderOnlyOptions options_;
   LlamaModelHandle model_;
   LlamaContextHandle context_;
   llama_batch batch_{};
-  std::vector<int32_t> batch_outputs_;  // places in the batch whose logits are wanted
+  std::vector<uint8_t> batch_outputs_;  // per place in the batch, what is wanted
+  size_t distributions_ = 0;            // handed over in this step
+  size_t hidden_states_ = 0;            // handed over in this step
   std::vector<int32_t> lengths_;        // per sequence, how many positions it holds
   EngineDescription description_;
 };

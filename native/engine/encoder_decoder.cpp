@@ -37,8 +37,8 @@ EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const Cance
   for (size_t i = 0; i < model_.decoder.layers.size(); ++i) cell_store_.push_back({new_store(), new_store()});
   cell_buffer_ = allocate_tensors(cell_context_.get(), llama.ggml_backend_dev_buffer_type(device_),
                                   "the keys and values of the decoder");
-  description_ = {model_.parameters.vocabulary_size, 0, max_sequences, static_cast<double>(weights_.bytes()),
-                  llama.ggml_backend_dev_name(device_)};
+  description_ = {model_.parameters.vocabulary_size, 0, max_sequences, model_.parameters.d_model,
+                  static_cast<double>(weights_.bytes()), llama.ggml_backend_dev_name(device_)};
 }
 
 std::unique_ptr<EncoderDecoder::Source> EncoderDecoder::new_source(size_t length,
@@ -87,13 +87,15 @@ const CrossAttention& EncoderDecoder::source(int32_t number) const {
 /** The tokens of a step, those of one source side by side, each row's in their order. */
 std::vector<EncoderDecoder::TokenPlace> EncoderDecoder::order_by_source(const StepRows& rows) {
   std::vector<TokenPlace> places;
-  int64_t outputs = 0;
+  int64_t distributions = 0;
+  int64_t hidden_states = 0;
   for (size_t row = 0; row < rows.size(); ++row) {
     for (int32_t i = 0; i < rows.token_counts[row]; ++i) {
       const size_t token = places.size();
-      const bool wanted = rows.outputs[token] != 0;
-      places.push_back({row, int64_t{rows.positions[row]} + i, rows.tokens[token], wanted ? outputs : -1});
-      outputs += wanted;
+      const bool has_distribution = (rows.outputs[token] & Output::distribution) != 0;
+      const bool has_state = (rows.outputs[token] & Output::hidden_state) != 0;
+      places.push_back({row, int64_t{rows.positions[row]} + i, rows.tokens[token],
+                        has_distribution ? distributions++ : -1, has_state ? hidden_states++ : -1});
     }
   }
   std::stable_sort(places.begin(), places.end(), [&](const TokenPlace& a, const TokenPlace& b) {
@@ -115,7 +117,7 @@ T5DecoderStep EncoderDecoder::arrange(const StepRows& rows, const Cells::Plan& p
     if (step.spans.empty() || number != previous) step.spans.push_back({&source(number), 0});
     previous = number;
     ++step.spans.back().count;
-    if (place->output >= 0) step.output_columns.push_back(static_cast<int32_t>(step.tokens.size()));
+    if (place->is_output()) step.output_columns.push_back(static_cast<int32_t>(step.tokens.size()));
     const auto& table = plan.tables[place->row];
     step.tokens.push_back(place->token);
     step.new_cells.push_back(table[static_cast<size_t>(place->position)]);
@@ -130,30 +132,39 @@ T5DecoderStep EncoderDecoder::arrange(const StepRows& rows, const Cells::Plan& p
   return step;
 }
 
-void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, LogitsReceiver& receiver) {
+void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver) {
   const std::vector<TokenPlace> places = order_by_source(rows);
   size_t slots = 1;
   for (const auto& table : plan.tables) slots = std::max(slots, table.size());
   const size_t piece = std::max<size_t>(1, max_gathered_cells / slots);
   std::vector<float> row(static_cast<size_t>(model_.parameters.vocabulary_size));
-  const size_t bytes = row.size() * sizeof(float);
+  std::vector<float> state(static_cast<size_t>(model_.parameters.d_model));
+  const auto read = [](const ggml_tensor* from, size_t column, std::vector<float>& to) {
+    library().ggml_backend_tensor_get(from, to.data(), column * to.size() * sizeof(float), to.size() * sizeof(float));
+  };
   for (size_t first = 0; first < places.size(); first += piece) {
     const TokenPlace* begin = places.data() + first;
     const TokenPlace* end = places.data() + std::min(places.size(), first + piece);
-    ggml_tensor* logits = nullptr;
+    T5DecoderOutputs outputs;
     const T5DecoderStep step = arrange(rows, plan, begin, end);
-    Graph graph = graph_.decoder(step, cell_store_, logits);
+    Graph graph = graph_.decoder(step, cell_store_, outputs);
     runner_.run(graph);
     size_t column = 0;
     for (const auto* place = begin; place != end; ++place) {
-      if (place->output < 0) continue;
-      library().ggml_backend_tensor_get(logits, row.data(), column++ * bytes, bytes);
-      receiver.receive(static_cast<size_t>(place->output), row.data());
+      if (place->hidden_state >= 0) {
+        read(outputs.hidden_states, column, state);
+        receiver.receive_hidden_state(static_cast<size_t>(place->hidden_state), state.data(), state.size());
+      }
+      if (place->distribution >= 0) {
+        read(outputs.logits, column, row);
+        receiver.receive(static_cast<size_t>(place->distribution), row.data());
+      }
+      column += place->is_output() ? 1 : 0;
     }
   }
 }
 
-void EncoderDecoder::step(const StepRows& rows, LogitsReceiver& receiver) {
+void EncoderDecoder::step(const StepRows& rows, OutputReceiver& receiver) {
   Cells::Plan plan = cells_.plan(rows);
   try {
     compute(rows, plan, receiver);

@@ -29,7 +29,7 @@ class EncoderDecoder : public Engine {
 
   const EngineDescription& description() const override { return description_; }
   void encode(int32_t source, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) override;
-  void step(const StepRows& rows, LogitsReceiver& receiver) override;
+  void step(const StepRows& rows, OutputReceiver& receiver) override;
   void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) override;
 
  private:
@@ -40,19 +40,21 @@ class EncoderDecoder : public Engine {
   };
 
   std::unique_ptr<Source> new_source(size_t length, const std::vector<uint8_t>& mask) const;
-  /** One token of a step: its row, its place in that row, and the number of its output or -1. */
+  /** One token of a step: its row, its place in that row, and the numbers of its outputs or -1. */
   struct TokenPlace {
     size_t row;
     int64_t position;
     int32_t token;
-    int64_t output;
+    int64_t distribution;
+    int64_t hidden_state;
+    bool is_output() const { return distribution >= 0 || hidden_state >= 0; }
   };
 
   const CrossAttention& source(int32_t number) const;
   static std::vector<TokenPlace> order_by_source(const StepRows& rows);
   T5DecoderStep arrange(const StepRows& rows, const Cells::Plan& plan, const TokenPlace* begin,
                         const TokenPlace* end) const;
-  void compute(const StepRows& rows, const Cells::Plan& plan, LogitsReceiver& receiver);
+  void compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver);
 
   ggml_backend_dev_t device_;
   int32_t context_size_;

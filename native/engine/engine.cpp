@@ -1,8 +1,15 @@
 #include "engine/engine.h"
 
+#include <algorithm>
+
 #include "engine/error.h"
 
 namespace tandem {
+
+size_t count_outputs(const StepRows& rows, Output kind) {
+  return static_cast<size_t>(
+      std::count_if(rows.outputs.begin(), rows.outputs.end(), [=](uint8_t flags) { return (flags & kind) != 0; }));
+}
 
 void check_position(const StepRows& rows, size_t row, size_t parent_length) {
   const int32_t position = rows.positions[row];

@@ -14,23 +14,34 @@ struct StepRows {
   std::vector<int32_t> sources;
   std::vector<int32_t> token_counts;
   std::vector<int32_t> tokens;
-  std::vector<uint8_t> outputs;
+  std::vector<uint8_t> outputs;  // flags of `Output`, one byte per token
   size_t size() const { return sequences.size(); }
 };
+
+/** What is wanted of a token of a step; flags of `Output` in src/native/addon.ts. */
+enum Output : uint8_t { distribution = 1, hidden_state = 2 };
+constexpr uint8_t all_outputs = distribution | hidden_state;
+
+/** How many tokens want the output `kind`. */
+size_t count_outputs(const StepRows& rows, Output kind);
 
 struct EngineDescription {
   int32_t vocabulary_size = 0;
   int32_t max_positions = 0;
   int32_t max_sequences = 0;
+  int32_t hidden_size = 0;
   double weight_bytes = 0;
   std::string device;
 };
 
-/** Receives the logits of output number `output`: `[vocabulary]`, valid during the call and free to be changed. */
-class LogitsReceiver {
+/** Receives what a step was asked for, in any order. Pointers are valid during the call. */
+class OutputReceiver {
  public:
-  virtual ~LogitsReceiver() = default;
+  virtual ~OutputReceiver() = default;
+  /** The distribution number `output`: `logits [vocabulary]`, free to be changed. */
   virtual void receive(size_t output, float* logits) = 0;
+  /** The hidden state number `place`: the last layer's, after the final norm, `[hidden_size]`. */
+  virtual void receive_hidden_state(size_t place, const float* state, size_t size) = 0;
 };
 
 /** A row goes on where its parent has been; throws EngineError `invalid-argument` when it would leave a gap. */
@@ -51,7 +62,7 @@ class Engine {
   virtual ~Engine() = default;
   virtual const EngineDescription& description() const = 0;
   virtual void encode(int32_t source, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) = 0;
-  virtual void step(const StepRows& rows, LogitsReceiver& receiver) = 0;
+  virtual void step(const StepRows& rows, OutputReceiver& receiver) = 0;
   virtual void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) = 0;
 };
 

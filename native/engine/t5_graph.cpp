@@ -146,7 +146,8 @@ ggml_tensor* T5Graph::cross_attention(Graph& graph, const T5Attention& attention
   return graph.linear(attention.o, graph.concatenate(parts));
 }
 
-Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, ggml_tensor*& logits) const {
+Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells,
+                       T5DecoderOutputs& outputs) const {
   const Library& llama = library();
   const size_t layers = model_.decoder.layers.size();
   Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()));
@@ -182,9 +183,11 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
     return graph;
   }
   x = llama.ggml_get_rows(context, x, graph.indices(step.output_columns));
-  logits = graph.linear(model_.head, norm(graph, x, model_.decoder.output_norm));
-  llama.ggml_set_output(logits);
-  graph.expand(logits);
+  outputs.hidden_states = norm(graph, x, model_.decoder.output_norm);
+  outputs.logits = graph.linear(model_.head, outputs.hidden_states);
+  llama.ggml_set_output(outputs.hidden_states);
+  llama.ggml_set_output(outputs.logits);
+  graph.expand(outputs.logits);
   return graph;
 }
 

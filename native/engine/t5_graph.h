@@ -29,7 +29,13 @@ struct T5DecoderStep {
   std::vector<int32_t> buckets;    // [slots, n]
   std::vector<float> mask;         // [slots, n], 0 or minus infinity
   std::vector<Span> spans;
-  std::vector<int32_t> output_columns;
+  std::vector<int32_t> output_columns;  // the tokens whose outputs are wanted
+};
+
+/** What a decoder step gives, a column for each of its output columns. */
+struct T5DecoderOutputs {
+  ggml_tensor* hidden_states = nullptr;  // [d_model, outputs], after the final norm
+  ggml_tensor* logits = nullptr;         // [vocabulary, outputs]
 };
 
 /** Draws the T5 graphs (Raffel et al. 2020; the exact rules are those of transformers 5.23). */
@@ -40,8 +46,8 @@ class T5Graph {
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
   Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;
-  /** One decoder step over `cells` (per layer K and V `[heads * d_kv, cells]`). Sets `logits` to `[vocabulary, outputs]`. */
-  Graph decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, ggml_tensor*& logits) const;
+  /** One decoder step over `cells` (per layer K and V `[heads * d_kv, cells]`). Fills `outputs` when there are any. */
+  Graph decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, T5DecoderOutputs& outputs) const;
 
  private:
   ggml_tensor* encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, ggml_tensor* bias) const;

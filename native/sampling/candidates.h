@@ -5,15 +5,17 @@
 
 namespace tandem {
 
+/** A token that may follow one of the rows that compete. */
 struct Candidate {
   int32_t id;
   float score;
+  int32_t row = 0;
 };
 
-/** The `count` best of `row [size]`, best first; of equal scores the lower id first, as torch's argmax chooses. */
-std::vector<Candidate> best_candidates(const float* row, size_t size, size_t count);
+/** Higher scores first; of equal ones the earlier row, then the lower id, as torch's argmax chooses. */
+bool better(const Candidate& a, const Candidate& b);
 
-/** log(sum(exp(row))), computed against overflow by the largest score; sums in double. */
-float log_sum_exp(const float* row, size_t size);
+/** The `count` best of `row [size]` whose score is a finite number, best first. */
+std::vector<Candidate> best_candidates(const float* row, size_t size, size_t count);
 
 }  // namespace tandem

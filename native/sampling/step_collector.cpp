@@ -4,33 +4,97 @@
 #include <cmath>
 
 #include "engine/error.h"
-#include "sampling/candidates.h"
+#include "sampling/softmax.h"
 
 namespace tandem {
 
 StepCollector::StepCollector(const StepRequest& request, size_t outputs, size_t vocabulary)
-    : request_(request), vocabulary_(vocabulary) {
-  result_.ids.resize(outputs * request.candidates);
-  result_.scores.resize(outputs * request.candidates);
+    : request_(request), vocabulary_(vocabulary), ranked_(outputs), rows_(request.draw ? outputs : 0) {
   result_.log_sum_exp.resize(outputs);
   if (request.logits) result_.logits.resize(outputs * vocabulary);
 }
 
 void StepCollector::receive(size_t output, float* logits) {
   for (const auto& edit : request_.edits) {
-    if (edit.output == output) apply_edit(edit, logits);
+    if (edit.output == output) apply_edit(edit, logits, vocabulary_);
   }
   const float total = log_sum_exp(logits, vocabulary_);
   if (std::isnan(total)) throw EngineError("compute-failed", "the model computed values that are not numbers");
   result_.log_sum_exp[output] = total;
-  const auto best = best_candidates(logits, vocabulary_, request_.candidates);
-  for (size_t i = 0; i < best.size(); ++i) {
-    result_.ids[output * request_.candidates + i] = best[i].id;
-    result_.scores[output * request_.candidates + i] = best[i].score;
-  }
   if (request_.logits) {
     std::copy_n(logits, vocabulary_, result_.logits.begin() + static_cast<std::ptrdiff_t>(output * vocabulary_));
   }
+  if (competes()) {
+    for (size_t i = 0; i < vocabulary_; ++i) logits[i] += request_.beam_scores[output];
+  }
+  if (request_.draw) {
+    rows_[output].assign(logits, logits + vocabulary_);
+  } else {
+    ranked_[output] = best_candidates(logits, vocabulary_, request_.candidates);
+  }
+}
+
+void StepCollector::receive_hidden_state(size_t place, const float* state, size_t size) {
+  if (result_.hidden_states.size() < (place + 1) * size) result_.hidden_states.resize((place + 1) * size);
+  std::copy_n(state, size, result_.hidden_states.begin() + static_cast<std::ptrdiff_t>(place * size));
+}
+
+void StepCollector::advance_to(size_t matrix_row) {
+  request_.draw->generator->discard((matrix_row - matrix_row_) * vocabulary_);
+  matrix_row_ = matrix_row;
+}
+
+/** Every row is a distribution of its own. */
+std::vector<Candidate> StepCollector::draw_from_row(size_t output) {
+  advance_to(static_cast<size_t>(request_.draw->rows[output]));
+  auto drawn = request_.draw->generator->multinomial(softmax(rows_[output]), request_.candidates);
+  ++matrix_row_;
+  for (auto& candidate : drawn) candidate.score = rows_[output][static_cast<size_t>(candidate.id)];
+  return drawn;
+}
+
+/** All rows together are one distribution; rows that no hypothesis holds have no probability, but take their draws. */
+std::vector<Candidate> StepCollector::draw_from_pool() {
+  const size_t first = static_cast<size_t>(request_.draw->rows.front());
+  advance_to(first);
+  std::vector<float> pool;
+  for (const auto& row : rows_) pool.insert(pool.end(), row.begin(), row.end());
+  auto drawn = request_.draw->generator->multinomial(softmax(pool), request_.candidates);
+  matrix_row_ += rows_.size();
+  for (auto& candidate : drawn) {
+    const auto place = static_cast<size_t>(candidate.id);
+    candidate = {static_cast<int32_t>(place % vocabulary_), pool[place], static_cast<int32_t>(place / vocabulary_)};
+  }
+  return drawn;
+}
+
+void StepCollector::add_group(const std::vector<Candidate>& candidates) {
+  result_.counts.push_back(static_cast<int32_t>(candidates.size()));
+  for (const auto& candidate : candidates) {
+    result_.ids.push_back(candidate.id);
+    result_.scores.push_back(candidate.score);
+    result_.beams.push_back(candidate.row);
+  }
+}
+
+StepResult StepCollector::take() {
+  if (competes() && request_.draw) {
+    add_group(draw_from_pool());
+  } else if (competes()) {
+    std::vector<Candidate> all;
+    for (size_t row = 0; row < ranked_.size(); ++row) {
+      for (const auto& candidate : ranked_[row]) {
+        all.push_back({candidate.id, candidate.score, static_cast<int32_t>(row)});
+      }
+    }
+    std::sort(all.begin(), all.end(), better);
+    if (all.size() > request_.candidates) all.resize(request_.candidates);
+    add_group(all);
+  } else {
+    for (size_t row = 0; row < ranked_.size(); ++row) add_group(request_.draw ? draw_from_row(row) : ranked_[row]);
+  }
+  if (request_.draw) advance_to(request_.draw->matrix_rows);
+  return std::move(result_);
 }
 
 }  // namespace tandem

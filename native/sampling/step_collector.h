@@ -1,36 +1,64 @@
 #pragma once
+#include <memory>
+#include <optional>
+
 #include "engine/engine.h"
+#include "sampling/candidates.h"
 #include "sampling/row_edits.h"
+#include "sampling/torch_generator.h"
 
 namespace tandem {
+
+/** `StepDraw` in src/native/addon.ts. */
+struct StepDraw {
+  std::shared_ptr<TorchGenerator> generator;
+  std::vector<int32_t> rows;  // per output, its row in the matrix of draws; ascending
+  size_t matrix_rows = 0;
+};
 
 /** `StepRequest` in src/native/addon.ts; edits in the order of their outputs. */
 struct StepRequest {
   size_t candidates = 1;
   bool logits = false;
   std::vector<RowEdit> edits;
+  std::vector<float> beam_scores;  // one per output, or empty
+  std::optional<StepDraw> draw;
 };
 
 /** `StepResult` in src/native/addon.ts. */
 struct StepResult {
   std::vector<int32_t> ids;
   std::vector<float> scores;
+  std::vector<int32_t> beams;
+  std::vector<int32_t> counts;
   std::vector<float> log_sum_exp;
   std::vector<float> logits;
+  std::vector<float> hidden_states;
 };
 
-/** Turns rows of logits into what was asked for, as the engine hands them over. */
-class StepCollector : public LogitsReceiver {
+/** What a step asks of its rows and what it gets: turns rows into candidates as the engine hands them over. */
+class StepCollector : public OutputReceiver {
  public:
   StepCollector(const StepRequest& request, size_t outputs, size_t vocabulary);
 
   /** Throws EngineError `compute-failed` when the row holds something that is no number. */
   void receive(size_t output, float* logits) override;
-  StepResult take() { return std::move(result_); }
+  void receive_hidden_state(size_t place, const float* state, size_t size) override;
+  /** Call once, after the last row. */
+  StepResult take();
 
  private:
+  bool competes() const { return !request_.beam_scores.empty(); }
+  std::vector<Candidate> draw_from_pool();
+  std::vector<Candidate> draw_from_row(size_t output);
+  void advance_to(size_t matrix_row);
+  void add_group(const std::vector<Candidate>& candidates);
+
   const StepRequest& request_;
   size_t vocabulary_;
+  size_t matrix_row_ = 0;                             // of the draws, how many rows have been gone past
+  std::vector<std::vector<Candidate>> ranked_;        // per output, unless they are drawn
+  std::vector<std::vector<float>> rows_;              // per output, whole and edited, when they are drawn
   StepResult result_;
 };
 

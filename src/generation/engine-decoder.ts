@@ -1,7 +1,7 @@
-import type { StepRequest, StepResult, StepRows } from '../native/addon.ts'
-import { EditKind } from '../native/addon.ts'
+import { Output, type StepResult, type StepRows } from '../native/addon.ts'
 import type { Engine } from '../native/model.ts'
-import type { Decoder, DecoderState, Prompt, RowCandidates, RowEdit, StepOptions } from './decoder.ts'
+import type { Decoder, DecoderState, Prompt, RandomGenerator, RowCandidates, StepOptions } from './decoder.ts'
+import { nativeRequest, splitAtCallbacks } from './row-request.ts'
 
 /** Where the past of a hypothesis lies: a native sequence and how many of its positions count. */
 interface Past {
@@ -56,13 +56,32 @@ export abstract class EngineDecoder implements Decoder<EngineState> {
     signal?: AbortSignal,
   ): Promise<RowCandidates[]> {
     const fresh = tokens.map((row, i) => (state.pasts[i]?.length === 0 ? row.slice(state.padding) : row))
-    const result = await this.engine.step(nativeRows(state, fresh), nativeRequest(options), signal)
+    const result = await this.#compute(nativeRows(state, fresh, options), options, signal)
     state.pasts = state.sequences.map((sequence, i) => ({
       sequence,
       length: (state.pasts[i]?.length ?? 0) + (fresh[i]?.length ?? 0),
     }))
     await this.#releaseRetired(state)
-    return rowCandidates(result, options, this.vocabularySize)
+    return rowCandidates(result, { options, tokenCounts: fresh.map(({ length }) => length), engine: this.engine })
+  }
+
+  /** One native step; a user's callbacks cut it into several, between which whole rows come over and go back. */
+  async #compute(rows: StepRows, options: StepOptions, signal: AbortSignal | undefined): Promise<StepResult> {
+    const [first, ...later] = splitAtCallbacks(options)
+    const result = await this.engine.step(rows, nativeRequest(first.options), signal)
+    let chosen = result
+    for (const { callbacks, options } of later) {
+      callbacks.forEach((rowCallbacks, row) => {
+        const scores = chosen.logits.subarray(row * this.vocabularySize, (row + 1) * this.vocabularySize)
+        for (const process of rowCallbacks) process(scores)
+      })
+      chosen = await this.engine.choose(chosen.logits, nativeRequest(options), signal)
+    }
+    return { ...chosen, hiddenStates: result.hiddenStates }
+  }
+
+  createGenerator(seed: number): RandomGenerator {
+    return this.engine.createGenerator(seed)
   }
 
   reorder(state: EngineState, parents: readonly number[]): void {
@@ -85,13 +104,19 @@ export abstract class EngineDecoder implements Decoder<EngineState> {
   }
 }
 
-function nativeRows(state: EngineState, tokens: readonly (readonly number[])[]): StepRows {
+function nativeRows(
+  state: EngineState,
+  tokens: readonly (readonly number[])[],
+  { hiddenStates = false }: StepOptions,
+): StepRows {
   const counts = tokens.map((row) => row.length)
-  const outputs = new Uint8Array(counts.reduce((sum, count) => sum + count, 0))
+  const outputs = new Uint8Array(counts.reduce((sum, count) => sum + count, 0)).fill(
+    hiddenStates ? Output.hiddenState : 0,
+  )
   let end = 0
   for (const count of counts) {
     end += count
-    outputs[end - 1] = 1
+    outputs[end - 1] = (outputs[end - 1] ?? 0) | Output.distribution
   }
   return {
     sequences: Int32Array.from(state.sequences),
@@ -104,39 +129,31 @@ function nativeRows(state: EngineState, tokens: readonly (readonly number[])[]):
   }
 }
 
-function nativeRequest({ candidates, edits = [], logits = false }: StepOptions): StepRequest {
-  const quadruples: number[] = []
-  const values: number[] = []
-  const ids: (readonly number[])[] = []
-  let count = 0
-  edits.forEach((rowEdits, output) => {
-    for (const edit of rowEdits) {
-      quadruples.push(output, EditKind[edit.kind], count, edit.ids.length)
-      values.push(editValue(edit))
-      ids.push(edit.ids)
-      count += edit.ids.length
+interface ResultContext {
+  options: StepOptions
+  tokenCounts: readonly number[]
+  engine: Engine
+}
+
+function rowCandidates(result: StepResult, { options, tokenCounts, engine }: ResultContext): RowCandidates[] {
+  const { vocabularySize, hiddenSize } = engine.description
+  let first = 0
+  let firstState = 0
+  return Array.from(result.counts, (count, row) => {
+    const end = first + count
+    const endState = firstState + (options.hiddenStates === true ? (tokenCounts[row] ?? 0) * hiddenSize : 0)
+    const candidates = {
+      ids: result.ids.subarray(first, end),
+      scores: result.scores.subarray(first, end),
+      beams: result.beams.subarray(first, end),
+      logSumExp: options.beamScores === undefined ? (result.logSumExp[row] ?? 0) : 0,
+      hiddenStates: result.hiddenStates.subarray(firstState, endState),
+      ...(options.logits === true
+        ? { logits: result.logits.subarray(row * vocabularySize, (row + 1) * vocabularySize) }
+        : {}),
     }
+    first = end
+    firstState = endState
+    return candidates
   })
-  return {
-    candidates,
-    logits,
-    edits: Int32Array.from(quadruples),
-    editValues: Float32Array.from(values),
-    editIds: Int32Array.from(ids.flat()),
-  }
-}
-
-function editValue(edit: RowEdit): number {
-  return edit.kind === 'penalize' ? edit.penalty : 0
-}
-
-function rowCandidates(result: StepResult, { candidates }: StepOptions, vocabularySize: number): RowCandidates[] {
-  return Array.from(result.logSumExp, (logSumExp, row) => ({
-    ids: result.ids.subarray(row * candidates, (row + 1) * candidates),
-    scores: result.scores.subarray(row * candidates, (row + 1) * candidates),
-    logSumExp,
-    ...(result.logits.length === 0
-      ? {}
-      : { logits: result.logits.subarray(row * vocabularySize, (row + 1) * vocabularySize) }),
-  }))
 }

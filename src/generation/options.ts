@@ -1,83 +1,161 @@
-import { TandemError } from '../errors.ts'
-import { EFFECTIVE_OPTION_NAMES, GENERATION_OPTION_NAMES, IDLE, SUPPORTED, UNSUPPORTED } from './option-rules.ts'
+/** Options of one generation, under Hugging Face's names. `null` turns an option off. */
 
-/** Options of one call, under Hugging Face's names. `null` turns an option off. */
-export interface GenerationOptions {
+/** Options of every search. */
+export interface CommonOptions {
   /** Tokens to add at most; beats `maxLength`, wherever it was set. */
   maxNewTokens?: number | null
   /** Length at most, the decoder's prompt included: 1 for an encoder-decoder. */
   maxLength?: number | null
-  doSample?: boolean | null
-  numBeams?: number | null
-  /** Divides the positive logits of tokens that are already there and multiplies the negative ones. */
-  repetitionPenalty?: number | null
+  /** Seconds after which no further token is begun. */
+  maxTime?: number | null
+  /** Length below which no text ends, the decoder's prompt included. */
+  minLength?: number | null
+  /** New tokens before which no text ends. */
+  minNewTokens?: number | null
+  /** Texts that end the generation where they are complete; they stay in the text. */
+  stopStrings?: string | readonly string[] | null
   /** One id or several; any of them ends the text. */
   eosTokenId?: number | readonly number[] | null
   padTokenId?: number | null
+  /** Divides the positive scores of tokens that are already there and multiplies the negative ones. */
+  repetitionPenalty?: number | null
+  /** As `repetitionPenalty` with the inverse factor, for the tokens of the input: above 1 they become more likely. */
+  encoderRepetitionPenalty?: number | null
+  /** No sequence of so many tokens appears twice. */
+  noRepeatNgramSize?: number | null
+  /** No sequence of so many tokens of the input appears. */
+  encoderNoRepeatNgramSize?: number | null
+  /** Token sequences that must not appear. */
+  badWordsIds?: readonly (readonly number[])[] | null
+  /** Pairs of a token sequence and what is added to the score of its last token. */
+  sequenceBias?: readonly (readonly [readonly number[], number])[] | null
+  /** The first token after a decoder prompt of one token. */
+  forcedBosTokenId?: number | null
+  /** The token, or tokens, of which one ends a text at its full length. */
+  forcedEosTokenId?: number | readonly number[] | null
+  suppressTokens?: readonly number[] | null
+  /** Tokens that must not come first. */
+  beginSuppressTokens?: readonly number[] | null
+  /** `[start, factor]`: so many new tokens later, ending becomes more likely by that factor with every token. */
+  exponentialDecayLengthPenalty?: readonly [number, number] | null
+  /** Replaces what is no number by 0 and infinities by the largest floats. */
+  removeInvalidValues?: boolean | null
+  /** Makes log-probabilities of the scores once all rules have been applied. */
+  renormalizeLogits?: boolean | null
+  /** The ids that may follow, given all ids so far (the decoder's prompt included). */
+  prefixAllowedTokensFn?: PrefixAllowedTokensFn | null
+  /** Rules of one's own, applied after all others and before the filters of sampling. */
+  logitsProcessor?: LogitsProcessorCallback | readonly LogitsProcessorCallback[] | null
 }
 
-/** Where an option may come from, strongest first. Keys are snake_case or camelCase. */
-export interface GenerationSources {
-  /** Options of this call. */
-  call?: object
-  /** A `generation_config.json` given beside the model; its nulls say nothing. */
-  config?: object
-  /** The model's own `generation_config.json`, or the generation keys of its `config.json`. */
-  model?: object
-  /** `max_position_embeddings` of the model; caps the default length and no other. */
-  maxPositions?: number
+export type PrefixAllowedTokensFn = (ids: readonly number[]) => readonly number[]
+
+/** Changes the scores `[vocabulary]` of the next token in place; `ids` are all ids so far, the decoder's prompt too. */
+export type LogitsProcessorCallback = (ids: readonly number[], scores: Float32Array) => void
+
+/** How tokens are drawn. */
+export interface SamplingOptions {
+  temperature?: number | null
+  /** Draw from so many of the best tokens; 0 is no limit, 50 the default. */
+  topK?: number | null
+  topP?: number | null
+  minP?: number | null
+  topH?: number | null
+  typicalP?: number | null
+  epsilonCutoff?: number | null
+  etaCutoff?: number | null
+  /** An integer: the draws are those of `torch.manual_seed(seed)` on a CPU. Without one, a fresh seed is drawn and reported. */
+  seed?: number | null
 }
+
+/** How beams are kept. */
+export interface BeamOptions {
+  numBeams?: number | null
+  /** Beams' scores are divided by their length to this power: above 0 favours long texts. */
+  lengthPenalty?: number | null
+  earlyStopping?: boolean | 'never' | null
+}
+
+/** Sampling and beams return up to so many texts. */
+export interface ReturnOptions {
+  numReturnSequences?: number | null
+}
+
+/** Contrastive search (Su et al. 2022): of the `topK` best tokens the one that is least like what is there. */
+export interface ContrastiveOptions {
+  /** From 0 (only the model's confidence) to 1 (only the difference). */
+  penaltyAlpha?: number | null
+  topK?: number | null
+}
+
+export interface SampleOption {
+  doSample?: boolean | null
+}
+
+type AllOptions = SamplingOptions & BeamOptions & ReturnOptions & ContrastiveOptions & SampleOption
+type None<Options> = { [Name in keyof Options]?: never }
+/** `Options`, and of all others none. */
+type Only<Options> = Options & None<Omit<AllOptions, keyof Options>>
+
+/**
+ * Options of one call. With a `search`, ChatLM's preset of that name counts where the call says nothing, and options
+ * of other searches are not accepted; without one, the options decide the search as in transformers.
+ */
+export type GenerationOptions = CommonOptions &
+  (
+    | ({ search: 'greedy' } & Only<Record<never, never>>)
+    | ({ search: 'sampling' } & Only<SamplingOptions & ReturnOptions>)
+    | ({ search: 'beam' } & Only<BeamOptions & ReturnOptions & SamplingOptions & SampleOption>)
+    | ({ search: 'contrastive' } & Only<ContrastiveOptions>)
+    | ({ search?: undefined } & AllOptions)
+  )
+
+/** What a search looks for. */
+export type SearchMode = 'greedy' | 'sampling' | 'beam' | 'contrastive'
 
 /** Everything a search needs to know, checked. */
 export interface GenerationConfig {
+  mode: SearchMode
+  /** True: tokens, or beams, are drawn. */
+  doSample: boolean
+  numBeams: number
+  numReturnSequences: number
+  earlyStopping: boolean | 'never'
+  lengthPenalty: number
+  penaltyAlpha: number
+  topK: number
+  /** Of sampling, in the order in which they are applied; `minTokensToKeep` included. */
+  warpers: readonly { kind: WarperName; value: number }[]
+  /** Set when something is drawn. */
+  seed: number | undefined
   maxNewTokens: number | undefined
   maxLength: number | undefined
   maxPositions: number | undefined
+  maxTime: number | undefined
+  minLength: number
+  minNewTokens: number
+  stopStrings: readonly string[]
   /** Empty: only the length ends the text. */
   eosTokenIds: readonly number[]
   padTokenId: number | undefined
   repetitionPenalty: number
+  encoderRepetitionPenalty: number
+  noRepeatNgramSize: number
+  encoderNoRepeatNgramSize: number
+  badWordsIds: readonly (readonly number[])[]
+  sequenceBias: readonly (readonly [readonly number[], number])[]
+  forcedBosTokenId: number | undefined
+  forcedEosTokenIds: readonly number[]
+  suppressTokens: readonly number[]
+  beginSuppressTokens: readonly number[]
+  exponentialDecayLengthPenalty: readonly [number, number] | undefined
+  removeInvalidValues: boolean
+  renormalizeLogits: boolean
+  prefixAllowedTokensFn: PrefixAllowedTokensFn | undefined
+  logitsProcessors: readonly LogitsProcessorCallback[]
 }
 
-/** New tokens when nobody says how many (transformers 5). */
-const DEFAULT_NEW_TOKENS = 20
-
-/**
- * Resolves the options of one call as transformers 5 does: call, then given config, then the model's, then defaults.
- * Throws `invalid-argument` for a bad value and `unsupported-option` for what this version cannot do.
- */
-export function resolveGeneration(sources: GenerationSources): GenerationConfig {
-  const call = camelCaseKeys(sources.call ?? {})
-  const config = camelCaseKeys(sources.config ?? {})
-  const model = camelCaseKeys(sources.model ?? {})
-  validateNames(call)
-  const value = (name: string): unknown => (call[name] !== undefined ? call[name] : (config[name] ?? model[name]))
-  for (const name of Object.keys(SUPPORTED)) validate(name, value(name))
-  for (const name of Object.keys(UNSUPPORTED)) refuse(name, value(name), call[name] !== undefined)
-  for (const name of Object.keys(IDLE)) refuseIdle(name, call[name])
-  const number = (name: string): number | undefined => (value(name) ?? undefined) as number | undefined
-  return {
-    maxNewTokens: number('maxNewTokens'),
-    maxLength: number('maxLength'),
-    maxPositions: sources.maxPositions,
-    eosTokenIds: [value('eosTokenId') ?? []].flat() as number[],
-    padTokenId: number('padTokenId'),
-    repetitionPenalty: number('repetitionPenalty') ?? 1,
-  }
-}
-
-/** Length at which the decoder's ids end, its prompt of `promptLength` ids included. */
-export function lengthLimit(config: GenerationConfig, promptLength: number): number {
-  if (config.maxNewTokens !== undefined) return promptLength + config.maxNewTokens
-  const byDefault = Math.min(promptLength + DEFAULT_NEW_TOKENS, config.maxPositions ?? Number.POSITIVE_INFINITY)
-  const limit = config.maxLength ?? byDefault
-  if (promptLength < limit) return limit
-  throw new TandemError('invalid-argument', 'The prompt leaves no room for new tokens', {
-    expected: `a prompt of fewer than ${limit} tokens (max_length)`,
-    received: `${promptLength}`,
-    remedy: 'Set max_new_tokens',
-  })
-}
+export type WarperName = Exclude<keyof SamplingOptions, 'seed'>
 
 /** `num_beams` → `numBeams`; camelCase stays. */
 export function camelCase(name: string): string {
@@ -87,51 +165,4 @@ export function camelCase(name: string): string {
 /** `numBeams` → `num_beams`. */
 export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-}
-
-function camelCaseKeys(options: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).map(([name, value]) => [camelCase(name), value]))
-}
-
-function validateNames(call: Record<string, unknown>): void {
-  const unknown = Object.keys(call).find((name) => !GENERATION_OPTION_NAMES.includes(name))
-  if (unknown === undefined) return
-  throw new TandemError('invalid-argument', `There is no option ${snakeCase(unknown)}`, {
-    expected: EFFECTIVE_OPTION_NAMES.map(snakeCase).join(', '),
-  })
-}
-
-function validate(name: string, value: unknown): void {
-  const rule = SUPPORTED[name]
-  if (rule === undefined || value === undefined || value === null || rule.accepts(value)) return
-  throw new TandemError('invalid-argument', `${snakeCase(name)} has a bad value`, {
-    expected: rule.expected,
-    received: JSON.stringify(value) ?? typeof value,
-  })
-}
-
-function refuse(name: string, value: unknown, isFromCall: boolean): void {
-  const rule = UNSUPPORTED[name]
-  if (rule === undefined || value === undefined || value === null || value === rule.neutral) return
-  if (Array.isArray(value) && value.length === 0) return
-  const neutral = rule.neutral === undefined ? 'null' : JSON.stringify(rule.neutral)
-  const needs = rule.needs === 'a rule' ? 'is a rule that' : `needs ${rule.needs}, which`
-  throw new TandemError('unsupported-option', `${snakeCase(name)} ${needs} this version does not have`, {
-    expected: neutral,
-    received: JSON.stringify(value) ?? typeof value,
-    remedy: isFromCall ? 'Leave it out to decode greedily' : remedyForFile(name, neutral),
-  })
-}
-
-/** A model whose own file asks for more can still be run greedily, but only by someone who says so. */
-function remedyForFile(name: string, neutral: string): string {
-  return `The model's generation_config.json asks for it; pass --${snakeCase(name).replaceAll('_', '-')} ${neutral} (${name}: ${neutral}) to go without`
-}
-
-function refuseIdle(name: string, value: unknown): void {
-  if (value === undefined || value === null || value === IDLE[name]) return
-  throw new TandemError('unsupported-option', `${snakeCase(name)} has no effect on greedy search`, {
-    received: JSON.stringify(value) ?? typeof value,
-    remedy: 'Leave it out; this version has no other search',
-  })
 }

@@ -98,8 +98,33 @@ export interface StepRows {
   sources: Int32Array
   tokenCounts: Int32Array
   tokens: Int32Array
-  /** One flag per token: 1 where the distribution that follows that token is wanted. */
+  /** What is wanted of each token: flags of {@link Output}. */
   outputs: Uint8Array
+}
+
+/** Flags of what is wanted of a token. */
+export const Output = {
+  /** The distribution that follows the token. */
+  distribution: 1,
+  /** What the last layer made of the token, after the final norm. */
+  hiddenState: 2,
+} as const
+
+/** A random generator of the addon, see {@link Addon.createGenerator}; only one step at a time may draw from it. */
+export interface NativeGenerator {
+  readonly native: 'generator'
+}
+
+/**
+ * Candidates are drawn without replacement instead of being the best. The reference fills a whole matrix
+ * `[matrixRows, vocabulary]` with random numbers at each step, also for hypotheses that have ended; the draws of rows that
+ * are not asked for are skipped. With beam scores all outputs are one distribution over rows that lie side by side.
+ */
+export interface StepDraw {
+  generator: NativeGenerator
+  /** The row of the matrix that each output draws from, ascending. */
+  rows: Int32Array
+  matrixRows: number
 }
 
 /**
@@ -107,34 +132,64 @@ export interface StepRows {
  * candidates are chosen.
  */
 export interface StepRequest {
-  /** How many of the best tokens to return for each output, at least 1. */
+  /** How many tokens to return for each output, or for all outputs together when there are beam scores; at least 1. */
   candidates: number
   /** Also return the whole edited rows; for measurements and a user's own callback. */
   logits: boolean
-  /** Quadruples of (output, kind, first index into `editIds`, count). Kinds: {@link EditKind}. */
+  /** Quintuples of (output, kind, first index into `editIds`, count, tokens to keep). Kinds: {@link EditKind}. */
   edits: Int32Array
   /** One value per edit. */
-  editValues: Float32Array
+  editValues: Float64Array
   editIds: Int32Array
+  /** `[outputs]`: added to the edited scores, and the outputs then compete for the candidates. Empty: each is alone. */
+  beamScores: Float32Array
+  draw: StepDraw | null
 }
 
-/** The kinds of row edits that `native/sampling/row_edits.h` knows. */
+/** The kinds of row edits that `native/sampling/row_edits.h` knows, with what their value means. */
 export const EditKind = {
   /** Each id once: a negative score times the value, any other divided by it (`repetition_penalty`). */
   penalize: 0,
   /** The ids get minus infinity. */
   ban: 1,
+  /** All but the ids get minus infinity. */
+  keep: 2,
+  /** The ids get 0, all others minus infinity. */
+  force: 3,
+  /** The value is added to the ids. */
+  add: 4,
+  /** The ids' scores grow by their size times the value (`exponential_decay_length_penalty`). */
+  decay: 5,
+  /** What is no number becomes 0, and infinities the largest floats. */
+  removeInvalid: 6,
+  logSoftmax: 7,
+  // The warpers; the value is the option's own.
+  temperature: 8,
+  topH: 9,
+  topK: 10,
+  topP: 11,
+  minP: 12,
+  typicalP: 13,
+  epsilonCutoff: 14,
+  etaCutoff: 15,
 } as const
 
+/** A group is an output, or all outputs together when they compete. Tokens whose score is not finite are left out. */
 export interface StepResult {
-  /** `[outputs × candidates]`, best first; ties by the lower id. */
+  /** Of all groups one after the other; best first (ties: the earlier row, then the lower id), or as they were drawn. */
   ids: Int32Array
-  /** `[outputs × candidates]`, edited logits. */
+  /** As long as `ids`: edited logits, with the beam score if there is one. */
   scores: Float32Array
+  /** As long as `ids`: the output that each continues; 0 in groups of one. */
+  beams: Int32Array
+  /** `[groups]`: how many of the ids are each group's. */
+  counts: Int32Array
   /** `[outputs]`, of the edited logits. */
   logSumExp: Float32Array
   /** `[outputs × vocabulary]`, empty unless asked for. */
   logits: Float32Array
+  /** `[wanted hidden states × hiddenSize]`, in the order of the tokens. */
+  hiddenStates: Float32Array
 }
 
 export interface EngineDescription {
@@ -142,6 +197,8 @@ export interface EngineDescription {
   /** 0 when the model sets no limit. */
   maxPositions: number
   maxSequences: number
+  /** Values of a hidden state. */
+  hiddenSize: number
   weightBytes: number
   device: string
 }
@@ -156,6 +213,8 @@ export interface NativeEngine {
   encode(source: number, ids: Int32Array, attentionMask: Uint8Array, call: number): Promise<void>
   /** After a rejected step its sequences hold nothing reliable; release them. */
   step(rows: StepRows, request: StepRequest, call: number): Promise<StepResult>
+  /** What a step does with its rows of logits, for `[outputs × vocabulary]` rows that a callback has changed. */
+  choose(logits: Float32Array, request: StepRequest, call: number): Promise<StepResult>
   /** Forgets sequences and sources; unknown numbers are ignored. */
   release(sequences: Int32Array, sources: Int32Array): Promise<void>
   /** Makes the waiting or running call reject with `aborted`, within one graph node on a CPU. */
@@ -181,4 +240,6 @@ export interface Addon {
   convertRows(source: Uint8Array, from: number, to: number, rowLength: number): Uint8Array
   openEncoderDecoder(options: EncoderDecoderOptions): Promise<NativeEngine>
   openDecoderOnly(options: DecoderOnlyOptions): Promise<NativeEngine>
+  /** torch's generator for a CPU after `torch.manual_seed`; of the seed the low 32 bits count. */
+  createGenerator(seed: number): NativeGenerator
 }

@@ -1,6 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { TandemError } from '../errors.ts'
-import type { EngineDescription, NativeDevice, NativeEngine, StepRequest, StepResult, StepRows } from './addon.ts'
+import type {
+  EngineDescription,
+  NativeDevice,
+  NativeEngine,
+  NativeGenerator,
+  StepRequest,
+  StepResult,
+  StepRows,
+} from './addon.ts'
 import { checkContextMemory } from './context-memory.ts'
 import { checkLibllamaMetadata } from './libllama-limits.ts'
 import { asTandemError, listDevices, loadNative, translate, type Variant } from './library.ts'
@@ -63,6 +71,16 @@ export class Engine {
 
   step(rows: StepRows, request: StepRequest, signal?: AbortSignal): Promise<StepResult> {
     return this.#cancellable(signal, (call) => this.#native.step(rows, request, call))
+  }
+
+  /** What `step` does with rows of logits, for `[rows × vocabulary]` that a callback has changed. */
+  choose(logits: Float32Array, request: StepRequest, signal?: AbortSignal): Promise<StepResult> {
+    return this.#cancellable(signal, (call) => this.#native.choose(logits, request, call))
+  }
+
+  /** torch's random generator after `torch.manual_seed(seed)`. */
+  createGenerator(seed: number): NativeGenerator {
+    return loadNative().createGenerator(Number(BigInt.asUintN(32, BigInt(seed))))
   }
 
   /** Reserves a sequence number. */
@@ -146,7 +164,7 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
         contextSize,
       })
     }
-    const maxSequences = positiveInteger('maxSequences', options.maxSequences ?? 16, MAX_SEQUENCES)
+    const maxSequences = positiveInteger('maxSequences', options.maxSequences ?? MAX_SEQUENCES, MAX_SEQUENCES)
     checkLibllamaMetadata(file)
     const positionLimit = file.tensors.find(({ name }) => name === 'position_embd.weight')?.shape[1] ?? 0
     return native.openDecoderOnly({ ...shared, contextSize, maxSequences, batchSize: 512, positionLimit })

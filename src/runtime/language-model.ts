@@ -1,17 +1,23 @@
 import { TandemError } from '../errors.ts'
 import type { Decoder, Prompt } from '../generation/decoder.ts'
-import { type GenerationConfig, type GenerationOptions, resolveGeneration } from '../generation/options.ts'
+import { lengthLimit } from '../generation/lengths.ts'
+import type { GenerationConfig, GenerationOptions } from '../generation/options.ts'
+import { resolveGeneration } from '../generation/resolve.ts'
 import type { Engine } from '../native/model.ts'
+import { stopStringMatcher } from '../tokenizer/stop-strings.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { ConvertedModel } from './converted-model.ts'
-import { type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
+import { type GenerationEvent, type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
 import { type GenerationStream, startStream } from './generation-stream.ts'
 import { checkedPrompt, type EncodedInput, encodeInput, type GenerationInput, type InputOptions } from './input.ts'
 
-/** Options of one generation: Hugging Face's, how to read the input, and an abort signal. */
-export interface GenerateOptions extends GenerationOptions, InputOptions {
-  signal?: AbortSignal
-}
+/** Options of one generation: Hugging Face's, how to read the input, and how to follow it. */
+export type GenerateOptions = GenerationOptions &
+  InputOptions & {
+    signal?: AbortSignal
+    /** Called after each step: with every token, or with the best beams so far. What it throws ends the generation. */
+    onStep?: (event: GenerationEvent) => void
+  }
 
 /** Where generation options come from beside the call. */
 export interface ModelDefaults {
@@ -74,7 +80,7 @@ export abstract class LanguageModel implements AsyncDisposable {
 
   /** Generates one text in pieces; see {@link GenerationStream}. */
   stream(input: GenerationInput, options: GenerateOptions = {}): GenerationStream {
-    const { signal, appendEos: _eos, addGenerationPrompt: _prompt, tools: _tools, ...generation } = options
+    const { signal, onStep, appendEos: _eos, addGenerationPrompt: _prompt, tools: _tools, ...generation } = options
     const environment = {
       decoder: this.decoder,
       tokenizer: this.tokenizer,
@@ -85,9 +91,15 @@ export abstract class LanguageModel implements AsyncDisposable {
       if (this.#isDisposed) throw new TandemError('disposed', 'The model is disposed', { remedy: 'Load it again' })
       const config = this.resolve(generation)
       const encoded = await this.encode(input, options)
-      return { prompt: this.promptOf(encoded, config), text: encoded.text, config }
+      const prompt = this.promptOf(encoded, config)
+      // Before any work: an encoder may take long.
+      lengthLimit(config, this.kind === 'encoder-decoder' ? 1 : prompt.inputIds.length)
+      const { stopStrings } = config
+      const completesStopString =
+        stopStrings.length === 0 ? undefined : await stopStringMatcher(this.tokenizer, stopStrings)
+      return { prompt, text: encoded.text, config, completesStopString }
     }
-    return startStream(new GenerationRun(environment, prepare, signal))
+    return startStream(new GenerationRun(environment, prepare, { signal, onStep }))
   }
 
   /** What `generate` would read for an input: the text after the chat template, if there is one, and its ids. */
@@ -105,6 +117,7 @@ export abstract class LanguageModel implements AsyncDisposable {
     return resolveGeneration({
       call: options,
       model,
+      vocabularySize: this.decoder.vocabularySize,
       ...(generationConfig === undefined ? {} : { config: generationConfig }),
       ...(typeof maxPositions === 'number' ? { maxPositions } : {}),
     })

@@ -13,6 +13,8 @@ export interface LoadedBackend {
   specialTexts: ReadonlySet<string>
   /** The decoder turns `<0xE4>` tokens into bytes, run by run. */
   hasByteFallback: boolean
+  /** The decoder reads every letter of a token as a byte. */
+  isByteLevel: boolean
   /** The decoder has rules about spaces that look at the text on both sides, such as " +(?=[,.])". */
   rewritesSpaces: boolean
 }
@@ -46,6 +48,7 @@ export function loadBackend(tokenizerJson: string, config: TokenizerConfig | und
     backend,
     specialTexts: new Set([...present, ...missing].filter((entry) => entry.special).map((entry) => entry.content)),
     hasByteFallback: decoders.some(({ type }) => type === 'ByteFallback'),
+    isByteLevel: decoders.some(({ type }) => type === 'ByteLevel'),
     rewritesSpaces: decoders.some(({ type, pattern }) => type === 'Replace' && isObject(pattern) && 'Regex' in pattern),
   }
 }

@@ -4,6 +4,7 @@ import { type LoadedBackend, loadBackend } from './backend.ts'
 import { parseTokenizerConfig, type Side, type SpecialTokenName, type TokenizerConfig } from './config.ts'
 import { DecodeStream } from './decode-stream.ts'
 import { MAX_TEXT_LENGTH } from './fatal.ts'
+import type { ByteSpelling } from './stop-strings.ts'
 
 export interface EncodeOptions {
   /** Apply the post-processor of `tokenizer.json`, if it has one. Default true. */
@@ -60,6 +61,12 @@ export class Tokenizer {
   /** The named special tokens that the config defines, as text. */
   get specialTokens(): Partial<Record<SpecialTokenName, string>> {
     return { ...this.#config?.specialTokens }
+  }
+
+  /** How the vocabulary spells bytes; a decoder that knows both ways means the second. */
+  get byteSpelling(): ByteSpelling {
+    if (this.#loaded.hasByteFallback) return 'byte-fallback'
+    return this.#loaded.isByteLevel ? 'byte-level' : undefined
   }
 
   /** Id of a named special token, or `undefined`. */

@@ -59,7 +59,10 @@ async function answerAll(
       if (streams && parsed.json !== true) for await (const piece of stream) out.write(piece)
       const result = await stream
       if (parsed.json === true) out.write(`${JSON.stringify({ ...head, ...jsonResult(result) })}\n`)
-      else out.write(streams ? '\n' : `${result.text}\n`)
+      else {
+        if (streams) out.write('\n')
+        for (const { text } of result.sequences.slice(streams ? 1 : 0)) out.write(`${text}\n`)
+      }
     } catch (error) {
       if (signal.aborted) throw error
       if (parsed.json === true) out.write(`${JSON.stringify({ ...head, error: errorObject(error) })}\n`)
@@ -97,11 +100,12 @@ function request(line: InputLine, parsed: GenerateArguments): { input: Generatio
   }
 }
 
-function jsonResult({ prompt, inputIds, text, ids, score, finishReason, usage, timings }: GenerationResult): object {
+function jsonResult({ prompt, inputIds, sequences, seed, usage, timings }: GenerationResult): object {
   return {
     ...(prompt === undefined ? {} : { prompt }),
     inputIds,
-    sequences: [{ text, ids, score, finishReason }],
+    sequences,
+    ...(seed === null ? {} : { seed }),
     usage,
     timings: Object.fromEntries(Object.entries(timings).map(([name, value]) => [name, Math.round(value * 1e3) / 1e3])),
   }

@@ -1,49 +1,25 @@
-import { TandemError } from '../../errors.ts'
-import type { Decoder, Prompt, RowCandidates } from '../decoder.ts'
-import { logitsProcessors } from '../logits/processors.ts'
-import { type GenerationConfig, lengthLimit } from '../options.ts'
+import type { Decoder } from '../decoder.ts'
+import { firstToken, type SearchRequest, type SearchRun, textRules } from './search.ts'
 
-/** A token that was found, and why it is the last one. */
-export interface GreedyStep {
-  token: number
-  finishReason: 'eos' | 'length' | undefined
-}
-
-/**
- * The most probable token at every step, until an end-of-sequence token or the length limit. The decoder rejects with
- * `aborted` when the signal says so; leaving the loop frees its state.
- */
-export async function* greedySearch(
-  decoder: Decoder,
-  prompt: Prompt,
-  config: GenerationConfig,
-  signal?: AbortSignal,
-): AsyncGenerator<GreedyStep, void, void> {
-  const state = await decoder.start(prompt, signal)
+/** The most probable token at every step. */
+export async function* greedySearch(decoder: Decoder, request: SearchRequest, signal?: AbortSignal): SearchRun {
+  const state = await decoder.start(request.prompt, signal)
   try {
-    const ids = state.promptIds.slice(state.padding)
-    const limit = lengthLimit(config, state.promptIds.length) - state.padding
-    const processors = logitsProcessors(config)
+    const { rowRules, finishRule } = textRules(decoder, state, request)
+    const ids = [...state.promptIds]
     let unread = state.promptIds
     while (true) {
-      const edits = [processors.map((process) => process(ids))]
-      const [row] = await decoder.step(state, [unread], { candidates: 1, edits }, signal)
-      const token = best(row)
+      const [row] = await decoder.step(state, [unread], { candidates: 1, edits: [rowRules(ids)] }, signal)
+      const token = firstToken(row)
       ids.push(token)
-      const finishReason = config.eosTokenIds.includes(token) ? 'eos' : ids.length >= limit ? 'length' : undefined
-      yield { token, finishReason }
-      if (finishReason !== undefined) return
+      const finishReason = finishRule(ids)
+      yield { kind: 'token', sequence: 0, token, finishReason }
+      if (finishReason !== undefined) {
+        return [{ ids: ids.slice(state.promptIds.length), score: null, finishReason }]
+      }
       unread = [token]
     }
   } finally {
     await decoder.dispose(state)
   }
-}
-
-function best(row: RowCandidates | undefined): number {
-  const token = row?.ids[0]
-  if (token !== undefined && Number.isFinite(row?.scores[0])) return token
-  throw new TandemError('compute-failed', 'No token has a finite score', {
-    remedy: 'The weights hold values that are not numbers, or every token is forbidden',
-  })
 }

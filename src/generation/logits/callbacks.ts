@@ -1,0 +1,7 @@
+import type { LogitsProcessorCallback } from '../options.ts'
+import type { LogitsProcessor } from './processor.ts'
+
+/** A rule of the caller's own, which sees and changes the whole row. */
+export function callback(process: LogitsProcessorCallback): LogitsProcessor {
+  return (ids) => ({ kind: 'callback', process: (scores) => process(ids, scores) })
+}

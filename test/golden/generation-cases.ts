@@ -1,0 +1,92 @@
+import type { Decoder, Draw, StepOptions } from '../../src/generation/decoder.ts'
+import type { GenerationOptions } from '../../src/generation/options.ts'
+
+/** A file `cases/gen-*.json`: what transformers generates. */
+export interface GenerationCases {
+  model: string
+  transformers: string
+  pad_token_id: number
+  padding_side: 'left' | 'right'
+  prompts: { text: string; ids: number[] }[]
+  cases: GenerationCase[]
+}
+
+/** A file `cases/legacy-*.json`: contrastive search, which only older releases have. */
+export interface LegacyCases {
+  model: string
+  transformers: string
+  contrastive: GenerationCase[]
+}
+
+export interface GenerationCase {
+  id: string
+  tag: string
+  kw: GenerationOptions
+  seed?: number
+  /** Indices of `prompts`, or the rows of a batch themselves. */
+  prompts?: number[]
+  inputs?: number[][]
+  error?: string
+  out?: {
+    /** Rows of the whole batch, filled to one width. */
+    gen: number[][]
+    scores?: number[]
+    top10?: [number[], number[]][]
+    text: string[]
+    stable: boolean
+    steps: number
+  }
+}
+
+export interface MaskedInput {
+  inputIds: number[]
+  attentionMask: number[]
+}
+
+/** The prompts of a case as the reference saw them: filled to one width and masked there. */
+export function paddedInputs(golden: GenerationCases, { prompts, inputs }: GenerationCase): MaskedInput[] {
+  const rows = inputs ?? prompts?.map((index) => golden.prompts[index]?.ids ?? []) ?? []
+  const width = Math.max(0, ...rows.map((row) => row.length))
+  return rows.map((row) => {
+    const fill = new Array<number>(width - row.length)
+    const [ids, mask] = [fill.fill(golden.pad_token_id), new Array<number>(fill.length).fill(0)]
+    const ones = row.map(() => 1)
+    return golden.padding_side === 'left'
+      ? { inputIds: [...ids, ...row], attentionMask: [...mask, ...ones] }
+      : { inputIds: [...row, ...ids], attentionMask: [...ones, ...mask] }
+  })
+}
+
+/**
+ * A decoder whose prompt is one of a batch of the reference, which draws for the whole batch from one generator: row
+ * `index` of `size` that are drawn at each step.
+ */
+export class BatchRowDecoder implements Decoder {
+  readonly vocabularySize: number
+  readonly start: Decoder['start']
+  readonly reorder: Decoder['reorder']
+  readonly createGenerator: Decoder['createGenerator']
+  readonly dispose: Decoder['dispose']
+  readonly step: Decoder['step']
+
+  constructor(decoder: Decoder, index: number, size: number) {
+    this.vocabularySize = decoder.vocabularySize
+    this.start = (...call) => decoder.start(...call)
+    this.reorder = (...call) => decoder.reorder(...call)
+    this.createGenerator = (...call) => decoder.createGenerator(...call)
+    this.dispose = (...call) => decoder.dispose(...call)
+    this.step = (state, tokens, options, signal) =>
+      decoder.step(state, tokens, inBatch(options, index, size), signal)
+  }
+}
+
+function inBatch(options: StepOptions, index: number, size: number): StepOptions {
+  const { draw } = options
+  if (draw === undefined) return options
+  const moved: Draw = {
+    generator: draw.generator,
+    rows: draw.rows.map((row) => index * draw.matrixRows + row),
+    matrixRows: size * draw.matrixRows,
+  }
+  return { ...options, draw: moved }
+}
