@@ -90,7 +90,8 @@ export function addGenerationOptions(command: Command): Command {
     // Commander takes every --no-… for the negation of another option, and --no-repeat-ngram-size is none.
     option.negate = false
     if (FLAGS.includes(name)) option.preset('true')
-    if (name === 'stop') option.argParser((text, earlier: unknown) => [...((earlier as string[] | undefined) ?? []), text])
+    if (name === 'stop')
+      option.argParser((text, earlier: unknown) => [...((earlier as string[] | undefined) ?? []), text])
     command.addOption(DESCRIPTIONS[name] === undefined ? option.hideHelp() : option)
   }
   return command

@@ -31,7 +31,11 @@ export const OPTION_RULES: Readonly<Record<string, OptionRule>> = {
   topK: { ...COUNT, whenSampling: true },
   topP: CUTOFF,
   minP: CUTOFF,
-  topH: { expected: 'a number above 0, up to 1', accepts: (value) => within(0, 1)(value) && value !== 0, whenSampling: true },
+  topH: {
+    expected: 'a number above 0, up to 1',
+    accepts: (value) => within(0, 1)(value) && value !== 0,
+    whenSampling: true,
+  },
   typicalP: {
     expected: 'a number above 0 (1 and more: off)',
     accepts: (value) => isNumber(value) && value > 0,

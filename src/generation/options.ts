@@ -110,6 +110,9 @@ export type GenerationOptions = CommonOptions &
     | ({ search?: undefined } & AllOptions)
   )
 
+/** Options of a caller who names no search. */
+export type UnnamedSearchOptions = Extract<GenerationOptions, { search?: undefined }>
+
 /** What a search looks for. */
 export type SearchMode = 'greedy' | 'sampling' | 'beam' | 'contrastive'
 

@@ -24,22 +24,31 @@ export function splitAtCallbacks(options: StepOptions): [RequestPart, ...Request
   return [part(0), ...Array.from({ length: parts - 1 }, (_, index) => part(index + 1))]
 }
 
-function cutRow(edits: readonly RowEdit[]): { callbacks: RowCallback[]; edits: NativeEdit[] }[] {
-  let part = { callbacks: [] as RowCallback[], edits: [] as NativeEdit[] }
-  const parts = [part]
+interface RowPart {
+  callbacks: RowCallback[]
+  edits: NativeEdit[]
+}
+
+/** Callbacks one after the other see the row without a way through C++ between them. */
+function cutRow(edits: readonly RowEdit[]): RowPart[] {
+  const parts: RowPart[] = [{ callbacks: [], edits: [] }]
   for (const edit of edits) {
-    if (edit.kind !== 'callback') part.edits.push(edit)
-    else {
-      // Callbacks one after the other see the row without a way through C++ between them.
-      if (parts.length === 1 || part.edits.length > 0) parts.push((part = { callbacks: [], edits: [] }))
-      part.callbacks.push(edit.process)
-    }
+    const last = parts.at(-1)
+    if (edit.kind !== 'callback') last?.edits.push(edit)
+    else if (parts.length > 1 && last?.edits.length === 0) last.callbacks.push(edit.process)
+    else parts.push({ callbacks: [edit.process], edits: [] })
   }
   return parts
 }
 
 /** The request that C++ reads; the edits must hold no callbacks. */
-export function nativeRequest({ candidates, edits = [], logits = false, beamScores = [], draw }: StepOptions): StepRequest {
+export function nativeRequest({
+  candidates,
+  edits = [],
+  logits = false,
+  beamScores = [],
+  draw,
+}: StepOptions): StepRequest {
   const quintuples: number[] = []
   const values: number[] = []
   const ids: (readonly number[])[] = []
@@ -50,7 +59,7 @@ export function nativeRequest({ candidates, edits = [], logits = false, beamScor
       const editIds = 'ids' in edit ? edit.ids : []
       const kept = 'minTokensToKeep' in edit ? edit.minTokensToKeep : 0
       quintuples.push(output, EditKind[edit.kind], count, editIds.length, kept)
-      values.push(valueOf(edit))
+      values.push(editValue(edit))
       ids.push(editIds)
       count += editIds.length
     }
@@ -66,7 +75,7 @@ export function nativeRequest({ candidates, edits = [], logits = false, beamScor
   }
 }
 
-function valueOf(edit: NativeEdit): number {
+function editValue(edit: NativeEdit): number {
   switch (edit.kind) {
     case 'penalize':
       return edit.penalty

@@ -128,12 +128,14 @@ export class GenerationRun {
   result(): GenerationResult {
     const inputIds = [...(this.#request?.prompt.inputIds ?? [])]
     const count = this.#request?.config.numReturnSequences ?? 1
-    const sequences = this.#hypotheses.slice(0, count).map((hypothesis): GeneratedSequence => ({
-      text: this.#text(hypothesis.ids),
-      ids: [...hypothesis.ids],
-      score: hypothesis.score,
-      finishReason: hypothesis.finishReason ?? 'abort',
-    }))
+    const sequences = this.#hypotheses.slice(0, count).map(
+      (hypothesis): GeneratedSequence => ({
+        text: this.#text(hypothesis.ids),
+        ids: [...hypothesis.ids],
+        score: hypothesis.score,
+        finishReason: hypothesis.finishReason ?? 'abort',
+      }),
+    )
     const first = sequences[0] ?? { text: '', ids: [], score: null, finishReason: 'abort' }
     return {
       ...first,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { FakeDecoder, script } from '../../test/generation/fake-decoder.ts'
 import { byteLevel } from '../../test/tokenizer/small-tokenizers.ts'
 import { TandemError } from '../errors.ts'
-import { resolveGeneration } from '../generation/options.ts'
+import { resolveGeneration } from '../generation/resolve.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { GenerationRun } from './generation-run.ts'
 import { type GenerationStream, startStream } from './generation-stream.ts'
@@ -23,7 +23,7 @@ function stream(decoder: FakeDecoder, signal?: AbortSignal, prepare?: () => Prom
     config: resolveGeneration({ call: { maxNewTokens: 50, eosTokenId: END } }),
   }
   const environment = { decoder, tokenizer, readsPromptInFirstStep: false, loadMs: 5 }
-  return startStream(new GenerationRun(environment, prepare ?? (async () => request), signal))
+  return startStream(new GenerationRun(environment, prepare ?? (async () => request), { signal }))
 }
 
 describe('a stream', () => {

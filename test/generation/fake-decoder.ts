@@ -1,7 +1,16 @@
 import { TandemError } from '../../src/errors.ts'
-import type { Decoder, DecoderState, Prompt, RowCandidates, StepOptions } from '../../src/generation/decoder.ts'
+import type {
+  Decoder,
+  DecoderState,
+  Prompt,
+  RandomGenerator,
+  RowCandidates,
+  StepOptions,
+} from '../../src/generation/decoder.ts'
+import { editedRow, logSoftmax } from './fake-rows.ts'
 
 interface FakeState extends DecoderState {
+  rows: number
   /** What each row has been fed. */
   past: number[][]
 }
@@ -46,19 +55,48 @@ export class FakeDecoder implements Decoder<FakeState> {
     rejectIfAborted(signal)
     this.steps += 1
     const prompt = this.#prompts.get(state) ?? { inputIds: [], attentionMask: [] }
-    return tokens.map((fed, row) => {
-      state.past[row]?.push(...fed)
-      return candidates(edited(this.#rule(state.past[row] ?? [], prompt), options, row), options.candidates)
+    const rows = tokens.map((fed, row): FakeRow => {
+      const past = state.past[row] ?? []
+      const states = fed.map((token) => {
+        past.push(token)
+        return hiddenState(past)
+      })
+      const scores = editedRow(this.#rule(past, prompt), options.edits?.[row] ?? [])
+      const logSumExp = Math.log(scores.reduce((sum, score) => sum + Math.exp(score), 0))
+      return { scores, logSumExp, hiddenStates: Float32Array.from(options.hiddenStates === true ? states.flat() : []) }
     })
+    return options.beamScores === undefined ? rows.map((row) => alone(row, options)) : [pooled(rows, options)]
+  }
+
+  createGenerator(seed: number): RandomGenerator {
+    return new FakeGenerator(seed)
   }
 
   reorder(state: FakeState, parents: readonly number[]): void {
     state.past = parents.map((parent) => [...(state.past[parent] ?? [])])
+    state.rows = parents.length
   }
 
   async dispose(state: FakeState): Promise<void> {
     if (this.#prompts.delete(state)) this.alive -= 1
   }
+}
+
+/** Logits that look random and are the same for the same past; between -3 and 3. */
+export function scattered(size: number, seed = 0): Rule {
+  return (past, { inputIds }) =>
+    Array.from({ length: size }, (_, id) => {
+      const hash = [...inputIds, ...past, id].reduce(
+        (sum, value) => Math.imul(sum ^ (value + 0x9e37), 0x01000193),
+        seed + 17,
+      )
+      return (((hash ^ (hash >>> 13)) >>> 0) / 2 ** 32) * 6 - 3
+    })
+}
+
+function hiddenState(past: readonly number[]): number[] {
+  const token = past.at(-1) ?? 0
+  return [Math.cos(token), Math.sin(token), Math.cos(3 * token), past.length % 3]
 }
 
 /** A row of logits in which `token` is the best of `size`. */
@@ -76,24 +114,61 @@ export function script(words: readonly number[], size: number): Rule {
   }
 }
 
-function edited(row: readonly number[], { edits = [] }: StepOptions, index: number): number[] {
-  const scores = [...row]
-  for (const edit of edits[index] ?? []) {
-    for (const id of edit.ids) {
-      const score = scores[id] ?? 0
-      if (edit.kind === 'ban') scores[id] = Number.NEGATIVE_INFINITY
-      else scores[id] = score < 0 ? score * edit.penalty : score / edit.penalty
-    }
-  }
-  return scores
+interface FakeRow {
+  scores: number[]
+  logSumExp: number
+  hiddenStates: Float32Array
 }
 
-function candidates(scores: readonly number[], count: number): RowCandidates {
-  const ids = scores.map((_, id) => id).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b)
+function alone({ scores, logSumExp, hiddenStates }: FakeRow, { candidates: count, draw }: StepOptions): RowCandidates {
+  const ids = draw === undefined ? ranked(scores, count) : drawn(scores, count, draw.generator)
+  return { ...chosen(ids, scores), beams: new Int32Array(ids.length), logSumExp, hiddenStates }
+}
+
+/** All rows as one list, in which an index is the row times the vocabulary and the token. */
+function pooled(rows: readonly FakeRow[], { candidates: count, beamScores = [], draw }: StepOptions): RowCandidates {
+  const size = rows[0]?.scores.length ?? 1
+  const pool = rows.flatMap(({ scores }, row) => scores.map((score) => Math.fround(score + (beamScores[row] ?? 0))))
+  const places = draw === undefined ? ranked(pool, count) : drawn(pool, count, draw.generator)
   return {
-    ids: Int32Array.from(ids.slice(0, count)),
-    scores: Float32Array.from(ids.slice(0, count), (id) => scores[id] ?? 0),
-    logSumExp: Math.log(scores.reduce((sum, score) => sum + Math.exp(score), 0)),
+    ...chosen(places, pool),
+    ids: Int32Array.from(places, (place) => place % size),
+    beams: Int32Array.from(places, (place) => Math.floor(place / size)),
+    logSumExp: 0,
+    hiddenStates: new Float32Array(),
+  }
+}
+
+function chosen(ids: readonly number[], scores: readonly number[]) {
+  return { ids: Int32Array.from(ids), scores: Float32Array.from(ids, (id) => scores[id] ?? 0) }
+}
+
+function ranked(scores: readonly number[], count: number): number[] {
+  const finite = [...scores.keys()].filter((id) => Number.isFinite(scores[id]))
+  return finite.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b).slice(0, count)
+}
+
+/** Exponential races, as torch draws, with a generator of our own. */
+function drawn(scores: readonly number[], count: number, generator: RandomGenerator): number[] {
+  if (!(generator instanceof FakeGenerator)) throw new Error('this generator is not the fake decoder’s')
+  const races = logSoftmax(scores).map((logProbability) => logProbability - Math.log(generator.exponential()))
+  return ranked(races, count)
+}
+
+/** Mulberry32. */
+class FakeGenerator implements RandomGenerator {
+  readonly native = 'generator'
+  #state: number
+
+  constructor(seed: number) {
+    this.#state = seed
+  }
+
+  exponential(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0
+    let bits = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
+    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits
+    return -Math.log1p(-((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Decoder, Draw, StepOptions } from '../../src/generation/decoder.ts'
-import type { GenerationOptions } from '../../src/generation/options.ts'
+import type { UnnamedSearchOptions } from '../../src/generation/options.ts'
 
 /** A file `cases/gen-*.json`: what transformers generates. */
 export interface GenerationCases {
@@ -21,7 +21,7 @@ export interface LegacyCases {
 export interface GenerationCase {
   id: string
   tag: string
-  kw: GenerationOptions
+  kw: UnnamedSearchOptions
   seed?: number
   /** Indices of `prompts`, or the rows of a batch themselves. */
   prompts?: number[]
@@ -75,8 +75,7 @@ export class BatchRowDecoder implements Decoder {
     this.reorder = (...call) => decoder.reorder(...call)
     this.createGenerator = (...call) => decoder.createGenerator(...call)
     this.dispose = (...call) => decoder.dispose(...call)
-    this.step = (state, tokens, options, signal) =>
-      decoder.step(state, tokens, inBatch(options, index, size), signal)
+    this.step = (state, tokens, options, signal) => decoder.step(state, tokens, inBatch(options, index, size), signal)
   }
 }
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { GenerationConfig } from '../../src/generation/options.ts'
 import { SEARCHES } from '../../src/generation/search/searches.ts'
 import type { LanguageModel } from '../../src/runtime/language-model.ts'
 import { load } from '../../src/runtime/load.ts'
@@ -80,14 +81,9 @@ async function expectSameTexts(model: LanguageModel, one: GenerationCase, inputs
     const config = model.resolve(options)
     const count = config.numReturnSequences
     const texts = await search(model, { options, input, index, size: inputs.length })
-    const rows = (out?.gen ?? []).slice(index * count, (index + 1) * count).map((row) => {
-      const end = row.findIndex((token) => config.eosTokenIds.includes(token))
-      return end < 0 ? row : row.slice(0, end + 1)
-    })
-    const ids = texts.map((text) => text.ids)
-    // Behind a stop string the reference fills a batch; with nothing filled in, the rows are as long as ours.
-    const cut = config.stopStrings.length === 0 ? rows : rows.map((row, i) => row.slice(0, ids[i]?.length))
-    expect({ id, index, ids }).toEqual({ id, index, ids: cut })
+    const rows = (out?.gen ?? []).slice(index * count, (index + 1) * count)
+    const expected = rows.map((row, i) => withoutFill(row, texts[i]?.finishReason, config))
+    expect({ id, index, ids: texts.map((text) => text.ids) }).toEqual({ id, index, ids: expected })
     const scores = out?.scores?.slice(index * count, (index + 1) * count) ?? []
     scores.forEach((score, i) => {
       expect(Math.abs((texts[i]?.score ?? Number.NaN) - score), id).toBeLessThanOrEqual(2e-4 * Math.abs(score))
@@ -95,8 +91,22 @@ async function expectSameTexts(model: LanguageModel, one: GenerationCase, inputs
   }
 }
 
+/** The reference fills the rows of a batch: behind an end token, or behind a stop string that stands at the end. */
+function withoutFill(
+  row: number[],
+  finishReason: string | undefined,
+  { eosTokenIds, padTokenId }: Pick<GenerationConfig, 'eosTokenIds' | 'padTokenId'>,
+): number[] {
+  if (finishReason === 'stop') {
+    const last = row.findLastIndex((token) => token !== padTokenId && !eosTokenIds.includes(token))
+    return row.slice(0, last + 1)
+  }
+  const end = row.findIndex((token) => eosTokenIds.includes(token))
+  return end < 0 ? row : row.slice(0, end + 1)
+}
+
 interface Row {
-  options: GenerationCase['kw'] & { seed?: number }
+  options: GenerationCase['kw']
   input: MaskedInput
   index: number
   size: number

@@ -9,7 +9,7 @@ import {
   type LoadOptions,
   load,
 } from '../../src/index.ts'
-import { describeGreedySearch } from '../generation/greedy-cases.ts'
+import { describeSearches } from '../generation/search-cases.ts'
 import { makeSmallModels, type SmallModels } from './small-models.ts'
 
 let small: SmallModels
@@ -39,7 +39,7 @@ for (const [name, model] of [
   ['an encoder-decoder engine', () => t5],
   ['a decoder-only engine', () => qwen],
 ] as const) {
-  describeGreedySearch(name, () => ({
+  describeSearches(name, () => ({
     decoder: model().decoder,
     prompts: [ones([11, 12, 13]), ones([40, 41, 42, 43, 44])],
   }))

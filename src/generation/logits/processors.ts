@@ -38,7 +38,9 @@ export function logitsProcessors(config: GenerationConfig, context: ProcessorCon
     option === undefined ? [] : [processor(option)]
   return [
     ...sequenceBias(config.sequenceBias),
-    ...rule(config.encoderRepetitionPenalty !== 1, () => encoderRepetitionPenalty(config.encoderRepetitionPenalty, inputIds)),
+    ...rule(config.encoderRepetitionPenalty !== 1, () =>
+      encoderRepetitionPenalty(config.encoderRepetitionPenalty, inputIds),
+    ),
     ...rule(config.repetitionPenalty !== 1, () => repetitionPenalty(config.repetitionPenalty, padding)),
     ...rule(config.noRepeatNgramSize > 0, () => noRepeatNgram(config.noRepeatNgramSize)),
     ...rule(config.encoderNoRepeatNgramSize > 0, () => encoderNoRepeatNgram(config.encoderNoRepeatNgramSize, inputIds)),

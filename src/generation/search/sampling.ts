@@ -38,7 +38,11 @@ export async function* samplingSearch(decoder: Decoder, request: SearchRequest, 
       living = living.filter(({ finishReason }) => finishReason === undefined)
       unread = living.map(({ ids }) => ids.slice(-1))
     }
-    return samples.map(({ ids, finishReason }) => ({ ids: ids.slice(state.promptIds.length), score: null, finishReason }))
+    return samples.map(({ ids, finishReason }) => ({
+      ids: ids.slice(state.promptIds.length),
+      score: null,
+      finishReason,
+    }))
   } finally {
     await decoder.dispose(state)
   }
