@@ -1,5 +1,5 @@
 import type { Decoder, Draw, StepOptions } from '../../src/generation/decoder.ts'
-import type { UnnamedSearchOptions } from '../../src/generation/options.ts'
+import type { GenerationConfig, UnnamedSearchOptions } from '../../src/generation/options.ts'
 
 /** A file `cases/gen-*.json`: what transformers generates. */
 export interface GenerationCases {
@@ -55,6 +55,20 @@ export function paddedInputs(golden: GenerationCases, { prompts, inputs }: Gener
       ? { inputIds: [...ids, ...row], attentionMask: [...mask, ...ones] }
       : { inputIds: [...row, ...ids], attentionMask: [...ones, ...mask] }
   })
+}
+
+/** The reference fills the rows of a batch: behind an end token, or behind a stop string that stands at the end. */
+export function withoutFill(
+  row: number[],
+  finishReason: string | undefined,
+  { eosTokenIds, padTokenId }: Pick<GenerationConfig, 'eosTokenIds' | 'padTokenId'>,
+): number[] {
+  if (finishReason === 'stop') {
+    const last = row.findLastIndex((token) => token !== padTokenId && !eosTokenIds.includes(token))
+    return row.slice(0, last + 1)
+  }
+  const end = row.findIndex((token) => eosTokenIds.includes(token))
+  return end < 0 ? row : row.slice(0, end + 1)
 }
 
 /**

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { GenerationConfig } from '../../src/generation/options.ts'
 import { SEARCHES } from '../../src/generation/search/searches.ts'
 import type { LanguageModel } from '../../src/runtime/language-model.ts'
 import { load } from '../../src/runtime/load.ts'
@@ -14,6 +13,7 @@ import {
   type LegacyCases,
   type MaskedInput,
   paddedInputs,
+  withoutFill,
 } from './generation-cases.ts'
 import { caseFiles, goldenFolder, readJson, skipReason } from './reference.ts'
 
@@ -89,20 +89,6 @@ async function expectSameTexts(model: LanguageModel, one: GenerationCase, inputs
       expect(Math.abs((texts[i]?.score ?? Number.NaN) - score), id).toBeLessThanOrEqual(2e-4 * Math.abs(score))
     })
   }
-}
-
-/** The reference fills the rows of a batch: behind an end token, or behind a stop string that stands at the end. */
-function withoutFill(
-  row: number[],
-  finishReason: string | undefined,
-  { eosTokenIds, padTokenId }: Pick<GenerationConfig, 'eosTokenIds' | 'padTokenId'>,
-): number[] {
-  if (finishReason === 'stop') {
-    const last = row.findLastIndex((token) => token !== padTokenId && !eosTokenIds.includes(token))
-    return row.slice(0, last + 1)
-  }
-  const end = row.findIndex((token) => eosTokenIds.includes(token))
-  return end < 0 ? row : row.slice(0, end + 1)
 }
 
 interface Row {

@@ -104,7 +104,7 @@ describe('tandem generate', () => {
       '',
       '{"inputIds": [40, 41], "attentionMask": [0, 1], "maxNewTokens": 3, "id": 7}',
       '{"messages": [{"role": "user", "content": "a"}]}',
-      '{"prompt": "abc", "num_beams": 4, "id": null}',
+      '{"prompt": "abc", "num_beam_groups": 2, "id": null}',
       '{"prompt": "abc", "inputIds": [1]}',
       '{"prompt": 5}',
       '{"input_ids": [999999]}',
@@ -184,13 +184,8 @@ describe('tandem generate', () => {
   })
 
   it.each([
-    ['--num-beams', '5'],
-    ['--do-sample', 'true'],
-    ['--penalty-alpha', '0.5'],
-    ['--no-repeat-ngram-size', '4'],
-    ['--search', 'beam'],
-    ['--stop', '。'],
-    ['--temperature', '0.5'],
+    ['--num-beam-groups', '5'],
+    ['--guidance-scale', '1.5'],
   ])('refuses %s %s with unsupported-option', async (option, value) => {
     const { code, out, err } = await tandem('generate', '-m', small.qwen, ...fast, option, value, 'a')
     expect({ code, out }).toEqual({ code: 1, out: '' })
@@ -198,7 +193,39 @@ describe('tandem generate', () => {
     expect(err).toMatch(/^tandem: \[unsupported-option\]/)
   })
 
+  it('runs every search, prints every text and tells its seed', async () => {
+    const run = async (...options: string[]) => {
+      const { code, out, err } = await tandem('generate', '-m', small.qwen, ...fast, '--json', ...options, 'a')
+      expect({ code, err }).toEqual({ code: 0, err: '' })
+      return jsonLines(out)[0] as { sequences: { ids: number[]; score: number | null }[]; seed?: number }
+    }
+    const beams = await run('--num-beams', '3', '--num-return-sequences', '2', '--no-repeat-ngram-size', '2')
+    expect(beams.sequences).toHaveLength(2)
+    expect(beams.sequences[0]?.score).toBeLessThan(0)
+    expect(beams).not.toHaveProperty('seed')
+    const sampled = await run('--search', 'sampling', '--max-new-tokens', '5')
+    expect(sampled.seed).toBeGreaterThanOrEqual(0)
+    const again = await run('--search', 'sampling', '--max-new-tokens', '5', '--seed', String(sampled.seed))
+    expect(again.sequences).toEqual(sampled.sequences)
+    const contrastive = await run('--penalty-alpha', '0.6', '--top-k', '4', '--stop', 'x', '--stop', '。')
+    expect(contrastive.sequences[0]?.score).toBeNull()
+    const { out } = await tandem(
+      'generate',
+      '-m',
+      small.qwen,
+      ...fast,
+      '--num-beams',
+      '2',
+      '--num-return-sequences',
+      '2',
+      'a',
+    )
+    expect(out.trimEnd().split('\n')).toHaveLength(2)
+  })
+
   it.each([
+    [1, 'invalid-argument', ['generate', '-m', 'nano-qwen', '--search', 'greedy', '--num-beams', '5', 'a']],
+    [1, 'invalid-argument', ['generate', '-m', 'nano-qwen', '--num-return-sequences', '5', 'a']],
     [1, 'not-found', ['generate', '-m', '/no/such/model', 'a']],
     [1, 'not-found', ['tokenize', '-m', '/', 'a']],
     [1, 'invalid-file', ['generate', '-m', MAIN, 'a']],

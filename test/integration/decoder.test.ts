@@ -110,6 +110,60 @@ describe.each(TINY_MODELS)('the $kind decoder', (tiny) => {
     await decoder.dispose(state)
   })
 
+  test('rows that share a past share its memory, also while the candidates of contrastive search come and go', async () => {
+    const { decoder } = opened
+    const past = Array.from({ length: 300 }, (_, i) => (i * 7) % 90)
+    const state = await decoder.start(PROMPT)
+    await decoder.step(state, [[...state.promptIds, ...past]], { candidates: 1 })
+    // Ten copies of the past would need 3000 cells of 512.
+    decoder.reorder(state, new Array<number>(10).fill(0))
+    for (let step = 0; step < 8; step++) {
+      const next = Array.from({ length: 10 }, (_, row) => [(step * 11 + row) % 90])
+      const rows = await decoder.step(state, next, { candidates: 1, hiddenStates: true })
+      expect(rows).toHaveLength(10)
+      decoder.reorder(state, new Array<number>(10).fill(step % 10))
+    }
+    await decoder.dispose(state)
+  })
+
+  test('hidden states are those of every token that was fed, whatever else was fed with it', async () => {
+    const { decoder, engine } = opened
+    const tokens = Array.from({ length: 90 }, (_, i) => (i * 13) % 90)
+    const size = engine.description.hiddenSize
+    const together = await decoder.start(PROMPT)
+    const [all] = await decoder.step(together, [[...together.promptIds, ...tokens]], {
+      candidates: 1,
+      hiddenStates: true,
+    })
+    const length = together.promptIds.length + tokens.length
+    expect(all?.hiddenStates).toHaveLength(length * size)
+    const apart = await decoder.start(PROMPT)
+    await decoder.step(apart, [[...apart.promptIds, ...tokens.slice(0, -1)]], { candidates: 1 })
+    const [last] = await decoder.step(apart, [tokens.slice(-1)], { candidates: 1, hiddenStates: true })
+    const expected = Array.from(all?.hiddenStates.slice((length - 1) * size) ?? [])
+    expect(last?.hiddenStates).toHaveLength(size)
+    expected.forEach((value, i) => {
+      expect(last?.hiddenStates[i]).toBeCloseTo(value, 3)
+    })
+    await Promise.all([decoder.dispose(together), decoder.dispose(apart)])
+  })
+
+  test('draws need a generator of this addon and rows in order', async () => {
+    const { decoder } = opened
+    const state = await decoder.start(PROMPT)
+    const generator = decoder.createGenerator(1)
+    for (const draw of [
+      { generator: { native: 'generator' as const }, rows: [0], matrixRows: 1 },
+      { generator, rows: [1], matrixRows: 1 },
+      { generator, rows: [-1], matrixRows: 1 },
+      { generator, rows: [0, 1], matrixRows: 2 },
+    ]) {
+      const step = async () => decoder.step(state, [state.promptIds], { candidates: 1, draw })
+      await expect(step()).rejects.toMatchObject({ code: 'invalid-argument' })
+    }
+    await decoder.dispose(state)
+  })
+
   test('a full context is an error that names the numbers, and the rest goes on', async () => {
     const { decoder } = opened
     const state = await decoder.start(PROMPT)

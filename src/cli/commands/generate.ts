@@ -12,6 +12,7 @@ import {
   generationArguments,
   loadOptions,
 } from '../arguments.ts'
+import { BeamDisplay } from '../beam-display.ts'
 import { type InputLine, inputLines } from '../requests.ts'
 import { errorLine, errorObject } from '../ui.ts'
 
@@ -55,13 +56,13 @@ async function answerAll(
     const head = { index: line.index, ...(line.id === undefined ? {} : { id: line.id }) }
     try {
       const { input, options } = request(line, parsed)
-      const stream = model.stream(input, { ...options, signal })
-      if (streams && parsed.json !== true) for await (const piece of stream) out.write(piece)
-      const result = await stream
-      if (parsed.json === true) out.write(`${JSON.stringify({ ...head, ...jsonResult(result) })}\n`)
+      if (parsed.json === true) {
+        const result = await model.generate(input, { ...options, signal })
+        out.write(`${JSON.stringify({ ...head, ...jsonResult(result) })}\n`)
+      } else if (streams) await streamText(model, input, { ...options, signal }, terminal)
       else {
-        if (streams) out.write('\n')
-        for (const { text } of result.sequences.slice(streams ? 1 : 0)) out.write(`${text}\n`)
+        const { sequences } = await model.generate(input, { ...options, signal })
+        for (const { text } of sequences) out.write(`${text}\n`)
       }
     } catch (error) {
       if (signal.aborted) throw error
@@ -70,6 +71,28 @@ async function answerAll(
       process.exitCode = 1
     }
   }
+}
+
+/** The first text as it comes, beams while they run, and then the other texts. */
+async function streamText(
+  model: LanguageModel,
+  input: GenerationInput,
+  options: GenerateOptions,
+  { out, err }: CommandContext['terminal'],
+): Promise<void> {
+  const beams = new BeamDisplay(err)
+  const stream = model.stream(input, { ...options, onStep: beams.show })
+  try {
+    for await (const piece of stream) {
+      beams.end()
+      out.write(piece)
+    }
+  } finally {
+    beams.end()
+  }
+  const [, ...others] = (await stream).sequences
+  out.write('\n')
+  for (const { text } of others) out.write(`${text}\n`)
 }
 
 /** The input and the options of one line; its own options go before those of the command line. */
