@@ -37,8 +37,8 @@ LlamaContextHandle open_context(llama_model* model, const DecoderOnlyOptions& op
   parameters.n_ctx = static_cast<uint32_t>(options.context_size);
   parameters.n_batch = static_cast<uint32_t>(options.batch_size);
   parameters.n_ubatch = static_cast<uint32_t>(options.batch_size);
-  // Each sequence has a second number, which holds its parent's past while a step puts the rows in a new order.
-  parameters.n_seq_max = static_cast<uint32_t>(2 * options.max_sequences);
+  // One more, in which a past waits while rows trade places. libllama keeps a row of logits for each.
+  parameters.n_seq_max = static_cast<uint32_t>(options.max_sequences + 1);
   parameters.n_outputs_max = std::max(parameters.n_seq_max, 1U);
   parameters.n_threads = options.threads;
   parameters.n_threads_batch = options.threads;
@@ -92,30 +92,55 @@ void DecoderOnly::check(const StepRows& rows) const {
   }
 }
 
-/** Gives every row its parent's past. All parents are read before any sequence is replaced. */
+/**
+ * Gives every row its parent's past, of which libllama moves no keys or values: a copy adds a number to its cells. A
+ * sequence is replaced once nobody has still to read it; where rows trade places, one of them waits in the scratch sequence.
+ */
 void DecoderOnly::inherit(const StepRows& rows) {
-  const Library& llama = library();
-  auto* memory = llama.llama_get_memory(context_.get());
-  const auto scratch = [&](size_t row) { return scratch_of(rows.sequences[row]); };
-  const auto moves = [&](size_t row) { return rows.parents[row] >= 0 && rows.parents[row] != rows.sequences[row]; };
+  std::vector<Move> moves;
   for (size_t row = 0; row < rows.size(); ++row) {
-    if (moves(row)) llama.llama_memory_seq_cp(memory, rows.parents[row], scratch(row), 0, rows.positions[row]);
-  }
-  for (size_t row = 0; row < rows.size(); ++row) {
-    const int32_t sequence = rows.sequences[row];
-    const bool stays = rows.parents[row] == sequence;
-    if (!stays || lengths_[static_cast<size_t>(sequence)] > rows.positions[row]) {
-      if (!llama.llama_memory_seq_rm(memory, sequence, stays ? rows.positions[row] : -1, -1)) {
-        throw EngineError("unsupported-option", "this model cannot forget part of a sequence");
-      }
+    if (rows.parents[row] != rows.sequences[row]) {
+      moves.push_back({rows.parents[row], rows.sequences[row], rows.positions[row]});
     }
-    lengths_[static_cast<size_t>(sequence)] = rows.positions[row] + rows.token_counts[row];
   }
+  const auto is_read = [&](int32_t sequence) {
+    return std::any_of(moves.begin(), moves.end(), [=](const Move& move) { return move.from == sequence; });
+  };
+  while (!moves.empty()) {
+    const auto free = std::find_if(moves.begin(), moves.end(), [&](const Move& move) { return !is_read(move.to); });
+    if (free != moves.end()) {
+      copy(free->from, free->to, free->length);
+      moves.erase(free);
+      continue;
+    }
+    const int32_t kept = moves.front().to;
+    copy(kept, scratch(), -1);
+    for (auto& move : moves) {
+      if (move.from == kept) move.from = scratch();
+    }
+  }
+  forget(scratch(), -1);
   for (size_t row = 0; row < rows.size(); ++row) {
-    if (!moves(row)) continue;
-    llama.llama_memory_seq_cp(memory, scratch(row), rows.sequences[row], -1, -1);
-    llama.llama_memory_seq_rm(memory, scratch(row), -1, -1);
+    auto& length = lengths_[static_cast<size_t>(rows.sequences[row])];
+    if (rows.parents[row] == rows.sequences[row] && length > rows.positions[row]) {
+      forget(rows.sequences[row], rows.positions[row]);
+    }
+    length = rows.positions[row] + rows.token_counts[row];
   }
+}
+
+/** Makes `to` the first `length` positions of `from`, all of them when `length` is -1; of -1, nothing. */
+void DecoderOnly::copy(int32_t from, int32_t to, int32_t length) {
+  forget(to, -1);
+  if (from < 0) return;
+  library().llama_memory_seq_cp(library().llama_get_memory(context_.get()), from, to, -1, length);
+}
+
+/** Removes what a sequence holds from `position` on. */
+void DecoderOnly::forget(int32_t sequence, int32_t position) {
+  auto* memory = library().llama_get_memory(context_.get());
+  if (library().llama_memory_seq_rm(memory, sequence, position, -1)) return;
+  throw EngineError("unsupported-option", "this model cannot forget part of a sequence");
 }
 
 void DecoderOnly::add_to_batch(int32_t token, int32_t position, int32_t sequence, uint8_t outputs) {
@@ -170,7 +195,7 @@ void DecoderOnly::decode(const StepRows& rows, OutputReceiver& receiver) {
   size_t token = 0;
   for (size_t row = 0; row < rows.size(); ++row) {
     for (int32_t i = 0; i < rows.token_counts[row]; ++i, ++token) {
-      if (batch_.n_tokens == limit || outputs == 2 * options_.max_sequences) {
+      if (batch_.n_tokens == limit || outputs == options_.max_sequences + 1) {
         decode_batch(receiver);
         clear();
       }
@@ -193,12 +218,9 @@ void DecoderOnly::step(const StepRows& rows, OutputReceiver& receiver) {
 }
 
 void DecoderOnly::release(const std::vector<int32_t>& sequences, const std::vector<int32_t>&) {
-  const Library& llama = library();
   for (const int32_t sequence : sequences) {
     if (sequence < 0 || sequence >= options_.max_sequences) continue;
-    auto* memory = llama.llama_get_memory(context_.get());
-    llama.llama_memory_seq_rm(memory, sequence, -1, -1);
-    llama.llama_memory_seq_rm(memory, scratch_of(sequence), -1, -1);
+    forget(sequence, -1);
     lengths_[static_cast<size_t>(sequence)] = 0;
   }
 }

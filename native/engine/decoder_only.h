@@ -22,9 +22,18 @@ class DecoderOnly : public Engine {
   void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) override;
 
  private:
+  /** A past that a row takes over from another sequence. */
+  struct Move {
+    int32_t from;
+    int32_t to;
+    int32_t length;
+  };
+
   void check(const StepRows& rows) const;
   void inherit(const StepRows& rows);
-  int32_t scratch_of(int32_t sequence) const { return sequence + options_.max_sequences; }
+  void copy(int32_t from, int32_t to, int32_t length);
+  void forget(int32_t sequence, int32_t position);
+  int32_t scratch() const { return options_.max_sequences; }
   void decode(const StepRows& rows, OutputReceiver& receiver);
   void decode_batch(OutputReceiver& receiver);
   void add_to_batch(int32_t token, int32_t position, int32_t sequence, uint8_t outputs);

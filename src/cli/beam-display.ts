@@ -31,7 +31,7 @@ export class BeamDisplay {
 
   #line(mark: string, { score, text }: BeamText): string {
     const head = `${mark} ${score.toFixed(3).padStart(9)}  `
-    const room = (this.#stream.columns ?? 80) - head.length - 1
+    const room = (this.#stream.columns || 80) - head.length - 1
     return `${styleText('dim', head, { stream: this.#stream })}${lastColumns(text.replace(/\s+/g, ' '), room)}`
   }
 }

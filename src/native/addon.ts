@@ -77,7 +77,7 @@ export interface EncoderDecoderOptions extends EngineOptions {
 export interface DecoderOnlyOptions extends EngineOptions {
   /** Tokens of all sequences together. */
   contextSize: number
-  /** Sequences that may live at once; libllama's limit is 256. */
+  /** Sequences that may live at once; libllama's limit of 256 less the engine's own. */
   maxSequences: number
   /** Tokens computed in one piece of a prompt. */
   batchSize: number

@@ -33,8 +33,11 @@ const KV_TYPES = { f32: 0, f16: 1 } as const
 const DEFAULT_CONTEXT = 4096
 // An encoder's scores grow with the square of its source: [12, 2048, 2048] in f32, 0.2 GB a tensor, at ChatLM's heads.
 const DEFAULT_T5_CONTEXT = 2048
-// Twice as many sequence numbers are used, and libllama has 256.
-const MAX_SEQUENCES = 128
+// libllama has 256 sequence numbers, and the engine needs one of them itself.
+const MAX_SEQUENCES = 255
+// Enough for the 50 candidates that contrastive search has by default. libllama keeps a row of logits for each: 39 MB
+// at Qwen2.5's 151,936 tokens.
+const DEFAULT_SEQUENCES = 63
 // GGML_MAX_N_THREADS
 const MAX_THREADS = 512
 // Waking a second thread at every node of the graph costs more than it computes: nano-chatlm (5 MB) made 1436 tokens/s
@@ -164,7 +167,7 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
         contextSize,
       })
     }
-    const maxSequences = positiveInteger('maxSequences', options.maxSequences ?? MAX_SEQUENCES, MAX_SEQUENCES)
+    const maxSequences = positiveInteger('maxSequences', options.maxSequences ?? DEFAULT_SEQUENCES, MAX_SEQUENCES)
     checkLibllamaMetadata(file)
     const positionLimit = file.tensors.find(({ name }) => name === 'position_embd.weight')?.shape[1] ?? 0
     return native.openDecoderOnly({ ...shared, contextSize, maxSequences, batchSize: 512, positionLimit })

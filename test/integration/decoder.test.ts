@@ -71,6 +71,29 @@ describe.each(TINY_MODELS)('the $kind decoder', (tiny) => {
     await decoder.dispose(state)
   })
 
+  test('rows may trade places in any way', async () => {
+    const { decoder } = opened
+    const orders = [
+      [1, 0, 2, 3],
+      [1, 2, 3, 0],
+      [3, 3, 0, 1],
+      [2, 3, 0, 1],
+      [0, 0, 3, 2],
+    ]
+    for (const order of orders) {
+      const state = await decoder.start(OTHER)
+      await decoder.step(state, [state.promptIds], { candidates: 1 })
+      decoder.reorder(state, [0, 0, 0, 0])
+      await decoder.step(state, [[11], [12], [13], [14]], { candidates: 1 })
+      decoder.reorder(state, order)
+      const rows = await decoder.step(state, [[5], [6], [7], [8]], { candidates: 1, logits: true })
+      for (const [i, parent] of order.entries()) {
+        expectClose(rows[i]?.logits, (await logits(OTHER, [11 + parent, 5 + i])).at(-1))
+      }
+      await decoder.dispose(state)
+    }
+  })
+
   test('prompts of different lengths that run at once do not change one another', async () => {
     const tokens = [5, 6, 7]
     const alone = [await logits(PROMPT, tokens), await logits(OTHER, tokens)]
@@ -259,7 +282,7 @@ test('more hypotheses than a decoder-only model was opened for is a typed error'
   await expect(decoder.start(PROMPT)).rejects.toMatchObject({ code: 'too-many-sequences' })
   await Promise.all(states.map((state) => decoder.dispose(state)))
   await decoder.dispose(await decoder.start(PROMPT))
-  await expect(model.open({ maxSequences: 129 })).rejects.toMatchObject({ code: 'invalid-argument' })
+  await expect(model.open({ maxSequences: 256 })).rejects.toMatchObject({ code: 'invalid-argument' })
   await model.close()
 })
 
