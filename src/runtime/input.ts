@@ -1,7 +1,7 @@
 import { TandemError } from '../errors.ts'
 import type { Prompt } from '../generation/decoder.ts'
-import { applyChatTemplate } from '../template/chat-template.ts'
 import type { ChatMessage } from '../template/messages.ts'
+import { encodeChat } from './chat-prompt.ts'
 import type { ConvertedModel } from './converted-model.ts'
 
 /** Token ids, for those who encode themselves. */
@@ -44,10 +44,14 @@ export async function encodeInput(
   }
   const tokens = tokenInput(input)
   if (tokens !== undefined) return tokens
-  const text = chatText(input as readonly ChatMessage[], options, file)
-  // The template writes the special tokens itself.
-  const { inputIds, attentionMask } = await file.tokenizer.encode(text, { addSpecialTokens: false, appendEos })
-  return { text, inputIds, attentionMask }
+  if (!Array.isArray(input)) {
+    throw invalid('This is nothing to generate from', 'a text, messages or token ids', typeof input)
+  }
+  const { addGenerationPrompt = true, tools } = options
+  const prompt = await encodeChat(input as readonly ChatMessage[], { addGenerationPrompt, tools }, file)
+  const end = appendEos ? await file.tokenizer.encode('', { addSpecialTokens: false, appendEos }) : undefined
+  const inputIds = [...prompt.inputIds, ...(end?.inputIds ?? [])]
+  return { text: prompt.text, inputIds, attentionMask: inputIds.map(() => 1) }
 }
 
 /** The prompt of a decoder, checked against its vocabulary; the decoder itself refuses an empty one. */
@@ -83,25 +87,6 @@ function tokenInput(input: unknown): EncodedInput | undefined {
 /** The empty list counts as ids, which the decoder then finds too few. */
 function isIds(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((id) => typeof id === 'number')
-}
-
-function chatText(messages: readonly ChatMessage[], options: InputOptions, file: ConvertedModel): string {
-  const { addGenerationPrompt = true, tools } = options
-  if (!Array.isArray(messages)) {
-    throw invalid('This is nothing to generate from', 'a text, messages or token ids', typeof messages)
-  }
-  if (file.chatTemplate === undefined) {
-    throw new TandemError('unsupported-model', 'The model has no chat template', { remedy: 'Give it a plain text' })
-  }
-  const specialTokens = Object.fromEntries(
-    Object.entries(file.tokenizer.specialTokens).map(([name, token]) => [`${name}_token`, token]),
-  )
-  return applyChatTemplate(messages, {
-    template: file.chatTemplate,
-    addGenerationPrompt,
-    specialTokens,
-    ...(tools === undefined ? {} : { tools }),
-  })
 }
 
 function invalid(problem: string, expected: string, received: string): TandemError {

@@ -9,7 +9,9 @@ const MAX_FILE_LENGTH = 256 * 2 ** 20
 /** What the two files of a tokenizer amount to. */
 export interface LoadedBackend {
   backend: Backend
-  /** Texts that decoding leaves out when it skips special tokens. */
+  /** The special tokens, of both files. */
+  specials: readonly AddedTokenEntry[]
+  /** Their texts, which decoding leaves out when it skips special tokens. */
   specialTexts: ReadonlySet<string>
   /** The decoder turns `<0xE4>` tokens into bytes, run by run. */
   hasByteFallback: boolean
@@ -44,9 +46,11 @@ export function loadBackend(tokenizerJson: string, config: TokenizerConfig | und
   if (missing.length > 0) backend.addAddedTokens(missing.map(nativeToken))
   if (config !== undefined) replacePostProcessor(backend, config)
   const decoders = decoderSteps(file['decoder'])
+  const specials = [...present, ...missing].filter((entry) => entry.special)
   return {
     backend,
-    specialTexts: new Set([...present, ...missing].filter((entry) => entry.special).map((entry) => entry.content)),
+    specials,
+    specialTexts: new Set(specials.map((entry) => entry.content)),
     hasByteFallback: decoders.some(({ type }) => type === 'ByteFallback'),
     isByteLevel: decoders.some(({ type }) => type === 'ByteLevel'),
     rewritesSpaces: decoders.some(({ type, pattern }) => type === 'Replace' && isObject(pattern) && 'Regex' in pattern),

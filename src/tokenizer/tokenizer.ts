@@ -1,9 +1,10 @@
-import type { Encoding } from 'tokenizers'
+import type { Tokenizer as Backend, Encoding } from 'tokenizers'
 import { TandemError } from '../errors.ts'
 import { type LoadedBackend, loadBackend } from './backend.ts'
 import { parseTokenizerConfig, type Side, type SpecialTokenName, type TokenizerConfig } from './config.ts'
 import { DecodeStream } from './decode-stream.ts'
 import { MAX_TEXT_LENGTH } from './fatal.ts'
+import { type PromptPart, plainBackend, replaceSpecialPieces, splitAtSpecialTokens, stripped } from './plain-text.ts'
 import type { ByteSpelling } from './stop-strings.ts'
 
 export interface EncodeOptions {
@@ -45,6 +46,9 @@ export class Tokenizer {
   readonly vocabularySize: number
   readonly paddingSide: Side
   readonly #loaded: LoadedBackend
+  readonly #tokenizerJson: string
+  /** Made when first needed: hardly any text spells a special token. */
+  #plain: Backend | undefined
   readonly #config: TokenizerConfig | undefined
 
   /**
@@ -54,6 +58,7 @@ export class Tokenizer {
   constructor(tokenizerJson: string, tokenizerConfig?: string) {
     this.#config = tokenizerConfig === undefined ? undefined : parseTokenizerConfig(tokenizerConfig)
     this.#loaded = loadBackend(tokenizerJson, this.#config)
+    this.#tokenizerJson = tokenizerJson
     this.vocabularySize = this.#loaded.backend.getVocabSize(true)
     this.paddingSide = this.#config?.paddingSide ?? 'right'
   }
@@ -105,6 +110,44 @@ export class Tokenizer {
       tokens.push(eos.token)
     }
     return { inputIds, attentionMask: inputIds.map(() => 1), tokens }
+  }
+
+  /** Splits a text at the special tokens in it. */
+  splitAtSpecialTokens(text: string): PromptPart[] {
+    return splitAtSpecialTokens(text, this.#specialTexts)
+  }
+
+  /** Replaces what is a special token in a text, or could become part of one beside other text. */
+  replaceSpecialPieces(text: string, replace: (piece: string) => string): string {
+    return replaceSpecialPieces(text, this.#specialTexts, replace)
+  }
+
+  /**
+   * Encodes a prompt whose special tokens are known: a text is nothing but text, whatever it spells, and the text between
+   * two special tokens is encoded as one piece. Adds no special tokens.
+   */
+  async encodeParts(parts: readonly PromptPart[]): Promise<EncodedText> {
+    const encoded = await Promise.all(parts.map((part, i) => this.#encodePart(part, parts[i - 1], parts[i + 1])))
+    const inputIds = encoded.flatMap((part) => part.inputIds)
+    return { inputIds, attentionMask: inputIds.map(() => 1), tokens: encoded.flatMap((part) => part.tokens) }
+  }
+
+  get #specialTexts(): string[] {
+    return [...this.#loaded.specialTexts].filter((text) => text !== '')
+  }
+
+  async #encodePart(part: PromptPart, before: PromptPart | undefined, after: PromptPart | undefined) {
+    if (typeof part === 'object') {
+      return { inputIds: [this.tokenId(part.specialToken) ?? 0], tokens: [part.specialToken] }
+    }
+    const entry = (neighbour: PromptPart | undefined) =>
+      typeof neighbour === 'object'
+        ? this.#loaded.specials.find(({ content }) => content === neighbour.specialToken)
+        : undefined
+    this.#plain ??= plainBackend(this.#tokenizerJson, this.#loaded.specials)
+    const text = stripped(part, entry(before), entry(after))
+    const encoding = await this.#plain.encode(text, null, { addSpecialTokens: false })
+    return { inputIds: encoding.getIds(), tokens: encoding.getTokens() }
   }
 
   /** Encodes texts and fills all to the length of the longest. Rows of `attentionMask` are 0 where a row is filled. */
