@@ -7,6 +7,7 @@ export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
 export type { GenerationConfig, GenerationOptions, SearchMode } from './generation/options.ts'
 export { cacheDirectory } from './runtime/cache.ts'
 export { ChatModel } from './runtime/chat.ts'
+export { Conversation, type ConversationOptions } from './runtime/conversation.ts'
 export type { ConvertedModel } from './runtime/converted-model.ts'
 export type {
   BeamText,

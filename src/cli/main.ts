@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
 import type { CommandContext } from './arguments.ts'
+import { chatCommand } from './commands/chat.ts'
 import { convertCommand } from './commands/convert.ts'
 import { demoCommand } from './commands/demo.ts'
 import { generateCommand } from './commands/generate.ts'
@@ -54,6 +55,7 @@ function program(shared: CommandContext): Command {
   demoCommand(tandem.command('demo'), shared)
   convertCommand(tandem.command('convert'), shared)
   generateCommand(tandem.command('generate'), shared)
+  chatCommand(tandem.command('chat'), shared)
   tokenizeCommand(tandem.command('tokenize'), shared)
   return tandem
 }

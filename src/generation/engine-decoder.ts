@@ -90,6 +90,20 @@ export abstract class EngineDecoder implements Decoder<EngineState> {
     state.retired.push(...state.sequences.splice(parents.length))
   }
 
+  /** Lets a state that has read nothing go on from the first `length` ids that the first row of another was fed. */
+  adopt(state: EngineState, from: EngineState, length: number): void {
+    const [past, ...others] = from.sequences
+    if (past === undefined) return
+    from.sequences = [...state.sequences, ...others]
+    state.sequences = [past]
+    state.pasts = [{ sequence: past, length }]
+  }
+
+  /** Lets a state begin anew, with the whole of its prompt. */
+  forget(state: EngineState): void {
+    state.pasts = state.sequences.map(() => NO_PAST)
+  }
+
   async dispose(state: EngineState): Promise<void> {
     if (state.disposed) return
     state.disposed = true

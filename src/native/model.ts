@@ -49,14 +49,17 @@ const SINGLE_THREAD_BYTES = 32 * 2 ** 20
  * All methods reject with TandemError `disposed` once it is disposed.
  */
 export class Engine {
+  /** Tokens of all sequences together; of an encoder-decoder also of its longest source. */
+  readonly contextSize: number
   readonly #native: NativeEngine
   readonly #freeSequences: number[] = []
   #sequences = 0
   #sources = 0
   #calls = 0
 
-  constructor(native: NativeEngine) {
+  constructor(native: NativeEngine, contextSize: number) {
     this.#native = native
+    this.contextSize = contextSize
   }
 
   get description(): EngineDescription {
@@ -172,7 +175,7 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
     const positionLimit = file.tensors.find(({ name }) => name === 'position_embd.weight')?.shape[1] ?? 0
     return native.openDecoderOnly({ ...shared, contextSize, maxSequences, batchSize: 512, positionLimit })
   })
-  return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))))
+  return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))), contextSize)
 }
 
 function defaultThreads(file: ModelFile): number {

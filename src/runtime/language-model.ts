@@ -1,11 +1,14 @@
 import { TandemError } from '../errors.ts'
 import type { Decoder, Prompt } from '../generation/decoder.ts'
+import type { EngineDecoder } from '../generation/engine-decoder.ts'
+import { KeptPastDecoder } from '../generation/kept-past.ts'
 import { lengthLimit } from '../generation/lengths.ts'
 import type { GenerationConfig, GenerationOptions } from '../generation/options.ts'
 import { resolveGeneration } from '../generation/resolve.ts'
 import type { Engine } from '../native/model.ts'
 import { stopStringMatcher } from '../tokenizer/stop-strings.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { Conversation, type ConversationModel, type ConversationOptions } from './conversation.ts'
 import type { ConvertedModel } from './converted-model.ts'
 import { type GenerationEvent, type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
 import { type GenerationStream, startStream } from './generation-stream.ts'
@@ -31,7 +34,7 @@ export interface ModelDefaults {
 export interface ModelParts extends ModelDefaults {
   file: ConvertedModel
   engine: Engine
-  decoder: Decoder
+  decoder: EngineDecoder
   loadMs: number
 }
 
@@ -46,7 +49,7 @@ export abstract class LanguageModel implements AsyncDisposable {
   /** What the GGUF file says. */
   readonly file: ConvertedModel
   /** For searches of one's own and for measurements. */
-  readonly decoder: Decoder
+  readonly decoder: EngineDecoder
   readonly #parts: ModelParts
   #isDisposed = false
 
@@ -65,6 +68,12 @@ export abstract class LanguageModel implements AsyncDisposable {
     return this.#parts.engine.description.device
   }
 
+  /** Tokens that a prompt and its text may have together: what the model was trained for, and what was made room for. */
+  get contextSize(): number {
+    const { contextSize, description } = this.#parts.engine
+    return description.maxPositions > 0 ? Math.min(contextSize, description.maxPositions) : contextSize
+  }
+
   /** Milliseconds from the call of `load` to a model that is ready. */
   get loadMs(): number {
     return this.#parts.loadMs
@@ -80,17 +89,44 @@ export abstract class LanguageModel implements AsyncDisposable {
 
   /** Generates one text in pieces; see {@link GenerationStream}. */
   stream(input: GenerationInput, options: GenerateOptions = {}): GenerationStream {
-    const { signal, onStep, appendEos: _eos, addGenerationPrompt: _prompt, tools: _tools, ...generation } = options
+    return startStream(
+      this.#run(
+        async () => input,
+        () => options,
+        this.decoder,
+      ),
+    )
+  }
+
+  /** Begins a chat of several turns. An encoder-decoder answers each of its messages by itself. */
+  converse(options: ConversationOptions = {}): Conversation {
+    const hasTurns = this.kind === 'decoder-only'
+    const kept = hasTurns ? new KeptPastDecoder(this.decoder) : undefined
+    const model: ConversationModel = {
+      contextSize: this.contextSize,
+      hasTurns,
+      encode: (input) => this.encode(input),
+      run: (input, generate) =>
+        // ChatLM's own program ends every message with its end token.
+        this.#run(input, () => ({ ...(hasTurns ? {} : { appendEos: true }), ...generate() }), kept ?? this.decoder),
+      maxNewTokens: (options) => this.resolve(generationOptions(options)).maxNewTokens,
+      release: async () => kept?.release(),
+    }
+    return new Conversation(model, options)
+  }
+
+  #run(input: () => Promise<GenerationInput>, options: () => GenerateOptions, decoder: Decoder): GenerationRun {
     const environment = {
-      decoder: this.decoder,
+      decoder,
       tokenizer: this.tokenizer,
       readsPromptInFirstStep: this.kind === 'decoder-only',
       loadMs: this.#parts.loadMs,
     }
     const prepare = async (): Promise<PreparedRequest> => {
       if (this.#isDisposed) throw new TandemError('disposed', 'The model is disposed', { remedy: 'Load it again' })
-      const config = this.resolve(generation)
-      const encoded = await this.encode(input, options)
+      const read = await input()
+      const config = this.resolve(generationOptions(options()))
+      const encoded = await this.encode(read, options())
       const prompt = this.promptOf(encoded, config)
       // Before any work: an encoder may take long.
       lengthLimit(config, this.kind === 'encoder-decoder' ? 1 : prompt.inputIds.length)
@@ -99,7 +135,8 @@ export abstract class LanguageModel implements AsyncDisposable {
         stopStrings.length === 0 ? undefined : await stopStringMatcher(this.tokenizer, stopStrings)
       return { prompt, text: encoded.text, config, completesStopString }
     }
-    return startStream(new GenerationRun(environment, prepare, { signal, onStep }))
+    const { signal, onStep } = options()
+    return new GenerationRun(environment, prepare, { signal, onStep })
   }
 
   /** What `generate` would read for an input: the text after the chat template, if there is one, and its ids. */
@@ -137,4 +174,17 @@ export abstract class LanguageModel implements AsyncDisposable {
   protected promptOf(encoded: EncodedInput, _config: GenerationConfig): Prompt {
     return checkedPrompt(encoded, this.decoder.vocabularySize)
   }
+}
+
+/** Options of the search alone: without those that say how to read the input and how to follow the run. */
+function generationOptions(options: GenerateOptions): GenerationOptions {
+  const {
+    signal: _signal,
+    onStep: _step,
+    appendEos: _eos,
+    addGenerationPrompt: _prompt,
+    tools: _tools,
+    ...rest
+  } = options
+  return rest as GenerationOptions
 }
