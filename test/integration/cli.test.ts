@@ -274,6 +274,20 @@ describe('tandem generate', () => {
   })
 })
 
+describe('tandem chat', () => {
+  it('answers one message, from its arguments or from a pipe', async () => {
+    const options = ['-m', 'nano-qwen', '--device', 'cpu', '--do-sample', 'false']
+    const asked = await tandem('chat', ...options, '你是谁?')
+    expect(asked).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^我是.*nano-qwen/) as string })
+    expect(await fed('你是谁?\n', 'chat', ...options)).toMatchObject({ code: 0, out: asked.out })
+  })
+
+  it('ends every message of an encoder-decoder with its end token', async () => {
+    const { out } = await tandem('chat', '-m', 'nano-chatlm', '--device', 'cpu', '请把下面的话翻译为英语:你好吗?')
+    expect(out).toBe('How are you?\n')
+  })
+})
+
 describe('tandem tokenize', () => {
   it('goes both ways', async () => {
     const { out, code } = await tandem('tokenize', '-m', small.qwen, '--json', 'ab', '你')

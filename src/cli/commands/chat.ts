@@ -45,8 +45,8 @@ export function chatCommand(command: Command, context: CommandContext): Command 
         terminal.err.write(`tandem: the context is full; the oldest ${length} messages are forgotten\n`),
     })
     const options = generationArguments({ ...parsed }) as GenerateOptions
-    if (message !== undefined) return answer(conversation, message, { ...options, signal: context.signal }, terminal)
-    await new InteractiveChat(conversation, options, terminal).run()
+    if (message === undefined) await new InteractiveChat(conversation, options, terminal).run()
+    else await answer(conversation, message, { ...options, signal: context.signal }, terminal)
   })
 }
 
