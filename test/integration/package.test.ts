@@ -36,7 +36,7 @@ describe('the built package', () => {
   it('can be required', async () => {
     const script = `console.log(Object.keys(require(${JSON.stringify(ENTRY)})).sort().join())`
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', '-e', script])
-    const classes = ['ChatModel', 'LanguageModel', 'TandemError', 'Text2TextModel', 'Tokenizer']
+    const classes = ['ChatModel', 'Conversation', 'LanguageModel', 'TandemError', 'Text2TextModel', 'Tokenizer']
     const others = ['EMBEDDED_MODELS', 'applyChatTemplate', 'cacheDirectory', 'convert', 'load']
     expect(stdout.trim()).toBe([...classes, ...others].sort().join())
   })
