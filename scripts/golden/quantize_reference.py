@@ -35,6 +35,8 @@ PURE = {
 MIXES = {
     "q2_k_m": 10, "q3_k_s": 11, "q3_k_m": 12, "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17,
 }  # fmt: skip
+# From one type to another: blocks of different sizes, a mix, and back to floats.
+REQUANTIZED = [("q8_0", "q4_k_m"), ("q4_k_m", "q5_0"), ("mxfp4", "q8_0"), ("q3_k_l", "f16"), ("iq4_xs", "f32")]
 FLOATS = {"f32": 0, "f16": 1, "bf16": 32}
 
 
@@ -71,9 +73,10 @@ class Quantizer:
         self.llama.llama_log_set(self.silent, None)
         self.llama.llama_backend_init()
 
-    def __call__(self, source: Path, target: Path, quantization: str) -> None:
+    def __call__(self, source: Path, target: Path, quantization: str, allow_requantize: bool = False) -> None:
         params = self.llama.llama_model_quantize_default_params()
         assert params.output_tensor_type == NO_TYPE and params.quantize_output_tensor, "another llama_model_quantize_params"
+        params.allow_requantize = allow_requantize
         params.pure = quantization in PURE
         params.ftype = {**PURE, **MIXES, **FLOATS}[quantization]
         failed = self.llama.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
@@ -137,19 +140,26 @@ def make_models(quantize: Quantizer, checkout: Path) -> dict:
             folder = Path(temporary) / name
             folder.mkdir()
             reference.make_folder(folder, description, tokenizers)
-            f32, output = Path(temporary) / "f32.gguf", Path(temporary) / "quantized.gguf"
+            f32, output, again = (Path(temporary) / f"{name}.gguf" for name in ["f32", "quantized", "again"])
             reference.convert(checkout, folder, f32, "f32", True)
             for quantization in [*PURE, *([] if is_t5 else MIXES)]:
                 quantize(f32, output, quantization)
                 tensors = describe_tensors(gguf, output)
                 if is_t5:
                     adjust_t5(tensors, description, model["config"])
-                expected[quantization] = {tensor: " ".join(entry) for tensor, entry in tensors.items()}
+                expected[quantization] = tensors
+            requantized = {}
+            for first, then in [] if is_t5 else REQUANTIZED:
+                quantize(f32, output, first)
+                quantize(output, again, then, allow_requantize=True)
+                requantized[f"{first} {then}"] = describe_tensors(gguf, again)
         names = sorted(expected["q4_0"])
+        lists = lambda results: {key: [" ".join(value[tensor]) for tensor in names] for key, value in results.items()}
         result[name] = {
             "folder": description,
             "tensors": names,
-            "expected": {key: [value[tensor] for tensor in names] for key, value in expected.items()},
+            "expected": lists(expected),
+            "requantized": lists(requantized),
         }
         print(name, file=sys.stderr)
     return result

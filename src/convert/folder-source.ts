@@ -13,10 +13,12 @@ export async function openFolderSource(directory: string, quantization: Quantiza
   const folder = await openFolder(directory)
   try {
     const model = readModel(fieldsOf(folder.config, 'config.json'))
+    // First the weights: that config.json is not theirs is the mistake to report, not what follows from it.
+    const tensors = folderTensors(model, folder.weights)
     return {
       architecture: model.architecture,
       metadata: describeFile(folder, model, quantization),
-      tensors: folderTensors(model, folder.weights),
+      tensors,
       close: () => folder.weights.close(),
     }
   } catch (error) {

@@ -17,6 +17,8 @@ interface Models {
     tensors: string[]
     /** For each of `tensors` its type and the first digits of its SHA-256. */
     expected: Record<string, string[]>
+    /** The same for files that were quantised twice, by both types. */
+    requantized: Record<string, string[]>
   }
 }
 
@@ -89,22 +91,36 @@ describe.each(Object.entries(models))('%s', (name, model) => {
   afterAll(async () => rm(directory, { recursive: true, force: true }))
 
   it.each(Object.entries(model.expected))(
-    '%s: the tensors of llama.cpp, from the folder and from its f32 file',
+    '%s, from the folder and from its f32 file',
     async (quantization, expected) => {
       const output = join(directory, 'quantized.gguf')
       const again = join(directory, 'from-f32.gguf')
       await convert(folder, { output, quantization: quantization as Quantization })
       await convert(f32, { output: again, quantization: quantization as Quantization })
-      const found = await describeTensors(output)
-      expect(Object.keys(found).sort()).toEqual(model.tensors)
-      const shown = (entry: string) => (hasReferenceArithmetic ? entry : entry.split(' ')[0])
-      expect(model.tensors.map((tensor) => `${tensor} ${shown(found[tensor] ?? '')}`)).toEqual(
-        model.tensors.map((tensor, i) => `${tensor} ${shown(expected[i] ?? '')}`),
-      )
+      await expectTensors(output, model.tensors, expected)
       expect((await readFile(again)).equals(await readFile(output)), 'the whole file, from the f32 file').toBe(true)
     },
   )
+
+  it.each(Object.entries(model.requantized))('%s: quantised twice', async (quantizations, expected) => {
+    const [first, then] = quantizations.split(' ') as [Quantization, Quantization]
+    const output = join(directory, 'first.gguf')
+    const again = join(directory, 'then.gguf')
+    await convert(folder, { output, quantization: first })
+    const { requantized } = await convert(output, { output: again, quantization: then, allowRequantize: true })
+    await expectTensors(again, model.tensors, expected)
+    expect(requantized).toBeGreaterThan(0)
+  })
 })
+
+async function expectTensors(path: string, names: readonly string[], expected: readonly string[]): Promise<void> {
+  const found = await describeTensors(path)
+  expect(Object.keys(found).sort()).toEqual(names)
+  const shown = (entry: string) => (hasReferenceArithmetic ? entry : entry.split(' ')[0])
+  expect(names.map((name) => `${name} ${shown(found[name] ?? '')}`)).toEqual(
+    names.map((name, i) => `${name} ${shown(expected[i] ?? '')}`),
+  )
+}
 
 /** Each tensor as the golden file describes it. */
 async function describeTensors(path: string): Promise<Record<string, string>> {

@@ -321,7 +321,8 @@ describe('tandem convert', () => {
 
   it.each([
     [['convert', '/no/such', '-o', '/tmp/x.gguf'], 'not-found'],
-    [['convert', MAIN, '-o', '/tmp/x.gguf'], 'invalid-argument'],
+    [['convert', MAIN, '-o', '/tmp/x.gguf'], 'invalid-file'],
+    [['convert', 'nano-chatlm', '-o', '/tmp/x.gguf', '--quantize', 'q4_k_m'], 'unsupported-option'],
     [['convert', 'nano-qwen', '-o', '/tmp/x.gguf', '--quantize', 'q9'], 'invalid-argument'],
   ])('refuses %j with %s', async (parameters, code) => {
     const outcome = await tandem(...parameters)

@@ -47,6 +47,7 @@ describe('arguments', () => {
     ['no output', 'x', {}],
     ['an output that is no text', 'x', { output: 7 }],
     ['an unknown type', 'x', { output: 'x', quantization: 'q4' }],
+    ['a permission that is none', 'x', { output: 'x', allowRequantize: 'yes' }],
     ['a name of Object.prototype as type', 'x', { output: 'x', quantization: 'constructor' }],
     ['a signal that is none', 'x', { output: 'x', signal: {} }],
   ]
@@ -61,9 +62,9 @@ describe('arguments', () => {
 describe('a folder', () => {
   it('that does not exist', async () => refuses(join(directory, 'missing'), { code: 'not-found' }))
 
-  it('that is a file', async () => {
-    await writeFile(join(directory, 'file'), '')
-    await refuses(join(directory, 'file'), { code: 'invalid-argument' })
+  it('that is a file, and no GGUF file', async () => {
+    await writeFile(join(directory, 'file'), 'something else, of some length')
+    await refuses(join(directory, 'file'), { code: 'invalid-file', message: expect.stringContaining('GGUF') })
   })
 
   it.each(['config.json', 'tokenizer.json', 'model.safetensors'])('without %s', async (name) => {
