@@ -2,26 +2,15 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { convert, type Quantization } from '../../src/convert/convert.ts'
 import { chooseTypes } from '../../src/convert/tensor-types.ts'
 import { readGguf } from '../../src/formats/gguf/read.ts'
 import { GGML_TYPES, type GgufTensorInfo, type GgufValue, typeName } from '../../src/formats/gguf/types.ts'
-import { type FolderDescription, makeFolder } from './convert-folder.ts'
+import { makeFolder } from './convert-folder.ts'
+import { quantizedModels, readGolden } from './quantized-models.ts'
 
 // What llama_model_quantize makes of the same models, by scripts/golden/quantize_reference.py.
-interface Models {
-  [name: string]: {
-    folder: FolderDescription
-    tensors: string[]
-    /** For each of `tensors` its type and the first digits of its SHA-256. */
-    expected: Record<string, string[]>
-    /** The same for files that were quantised twice, by both types. */
-    requantized: Record<string, string[]>
-  }
-}
-
 interface Types {
   legend: Record<string, string>
   shapes: Record<string, Shape>
@@ -37,12 +26,7 @@ interface Shape {
   types: Record<string, string>
 }
 
-async function readGolden<T>(name: string): Promise<T> {
-  return JSON.parse(await readFile(fileURLToPath(new URL(`quantize/${name}.json`, import.meta.url)), 'utf8')) as T
-}
-
-const { legend, shapes } = await readGolden<Types>('types')
-const models = await readGolden<Models>('models')
+const { legend, shapes } = readGolden<Types>('types')
 
 /**
  * The same sources give other bits where a compiler fuses multiplications and additions, as for ARM; the reference is
@@ -78,7 +62,7 @@ describe.each(Object.entries(shapes))('the types of %s', (_, shape) => {
   })
 })
 
-describe.each(Object.entries(models))('%s', (name, model) => {
+describe.each(Object.entries(quantizedModels()))('%s', (name, model) => {
   let directory: string
   let folder: string
   let f32: string
