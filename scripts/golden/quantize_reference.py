@@ -135,7 +135,7 @@ def make_models(quantize: Quantizer, checkout: Path) -> dict:
     for name, model in models().items():
         description = reference.describe_folder(model)
         is_t5 = model["config"]["model_type"] == "t5"
-        expected = {}
+        expected, file_types = {}, {}
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / name
             folder.mkdir()
@@ -148,6 +148,7 @@ def make_models(quantize: Quantizer, checkout: Path) -> dict:
                 if is_t5:
                     adjust_t5(tensors, description, model["config"])
                 expected[quantization] = tensors
+                file_types[quantization] = gguf.GGUFReader(output).fields["general.file_type"].contents()
             requantized = {}
             for first, then in [] if is_t5 else REQUANTIZED:
                 quantize(f32, output, first)
@@ -157,6 +158,7 @@ def make_models(quantize: Quantizer, checkout: Path) -> dict:
         lists = lambda results: {key: [" ".join(value[tensor]) for tensor in names] for key, value in results.items()}
         result[name] = {
             "folder": description,
+            "fileTypes": file_types,
             "tensors": names,
             "expected": lists(expected),
             "requantized": lists(requantized),
@@ -181,7 +183,8 @@ def dense(width: int, feed_forward: int) -> list:
 def experts(width: int, feed_forward: int) -> list:
     kept = [tensor for tensor in dense(width, feed_forward) if "ffn" not in tensor[0]]
     merged = [["blk.{}.ffn_gate_exps.weight", width], ["blk.{}.ffn_up_exps.weight", width], ["blk.{}.ffn_down_exps.weight", feed_forward]]
-    return [*kept, *merged, ["blk.{}.ffn_gate_inp.weight", width]]
+    shared = [["blk.{}.ffn_down_shexp.weight", feed_forward], ["blk.{}.ffn_gate_inp.weight", width]]
+    return [*kept, *merged, *shared]
 
 
 def shape(architecture: str, layers: int, heads: int, key_value_heads: int, tensors: list, **more) -> dict:
@@ -205,7 +208,8 @@ def shapes() -> dict:
         "qwen2.5-0.5b": shape("qwen2", 24, 14, 2, dense(896, 4864), head=tied),
         "qwen2.5-7b": shape("qwen2", 28, 28, 4, dense(3584, 18944)),
         "qwen2.5-72b": shape("qwen2", 80, 64, 8, dense(8192, 29568)),
-        "llama-2-7b": shape("llama", 32, 32, 32, dense(4096, 11008)),
+        "llama-3-8b": shape("llama", 32, 32, 8, dense(4096, 14336)),
+        "smollm2-135m": shape("llama", 30, 9, 3, dense(576, 1536), head=[["token_embd.weight", 576]]),
         "llama-65b": shape("llama", 80, 64, 64, dense(8192, 22016)),
         "llama-3-70b": shape("llama", 80, 64, 8, dense(8192, 28672)),
         "mixtral-8x7b": shape("llama", 32, 32, 8, experts(4096, 14336), expert_count=8, expert_used_count=2),

@@ -82,6 +82,8 @@ describe.each(Object.entries(quantizedModels()))('%s', (name, model) => {
       await convert(folder, { output, quantization: quantization as Quantization })
       await convert(f32, { output: again, quantization: quantization as Quantization })
       await expectTensors(output, model.tensors, expected)
+      const { metadata } = await readGguf(output)
+      expect(metadata.get('general.file_type')).toEqual({ type: 'uint32', value: model.fileTypes[quantization] })
       expect((await readFile(again)).equals(await readFile(output)), 'the whole file, from the f32 file').toBe(true)
     },
   )

@@ -5,6 +5,8 @@ import type { FolderDescription } from './convert-folder.ts'
 /** A small model and what llama_model_quantize makes of it, by scripts/golden/quantize_reference.py. */
 export interface QuantizedModel {
   folder: FolderDescription
+  /** `general.file_type` by our names. */
+  fileTypes: Record<string, number>
   tensors: string[]
   /** For each of `tensors` its type and the first digits of its SHA-256. */
   expected: Record<string, string[]>
