@@ -10,10 +10,10 @@ import { CausalDecoder } from '../../src/generation/causal.ts'
 import { Seq2SeqDecoder } from '../../src/generation/seq2seq.ts'
 import { loadNative } from '../../src/native/library.ts'
 import { openEngine } from '../../src/native/model.ts'
+import { divergence, forced } from '../generation/divergence.ts'
 import { makeFolder } from '../golden/convert-folder.ts'
 import { fillHashWeights } from '../golden/hash-weights.ts'
 import { quantizedModels } from '../golden/quantized-models.ts'
-import { divergence, forced } from './divergence.ts'
 
 const { convertRows } = loadNative()
 const ROW = 1024

@@ -9,7 +9,6 @@ import { load } from '../../src/runtime/load.ts'
 import { divergence, forced } from '../generation/divergence.ts'
 import { type FolderTensor, writeSafetensors } from '../golden/convert-folder.ts'
 import { goldenFolder } from '../golden/reference.ts'
-import { divergence, forced } from './divergence.ts'
 
 /** What scripts/golden/real_shapes.py writes. */
 interface RealShape {
