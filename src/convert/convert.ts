@@ -7,12 +7,12 @@ import { loadNative } from '../native/library.ts'
 import { openFolderSource } from './folder-source.ts'
 import { openGgufSource } from './gguf-source.ts'
 import { type Fallback, fallbacksOf, isRequantized, planTensors, type TensorPlan } from './plan.ts'
-import { isQuantization, QUANTIZATION_NAMES, type Quantization } from './quantization.ts'
+import { type Quantization, requireQuantization } from './quantization.ts'
 import { type ConvertRows, convertTensor } from './rows.ts'
 
 export { converterVersion } from './metadata.ts'
 export type { Fallback } from './plan.ts'
-export { QUANTIZATION_NAMES, type Quantization } from './quantization.ts'
+export { QUANTIZATION_NAMES, type Quantization, requireQuantization } from './quantization.ts'
 
 /** Where a conversion is; `done` and `total` are bytes of the source. */
 export interface ConversionProgress {
@@ -94,10 +94,9 @@ function validate(model: string, options: ConvertOptions): Validated & { signal:
   const isPath = (value: unknown) => typeof value === 'string' && value !== ''
   requireArgument(isPath(model), 'model', 'the path of a model folder or of a GGUF file', model)
   requireArgument(isPath(output), 'output', 'the path of the file to write', output)
-  requireArgument(isQuantization(quantization), 'quantization', QUANTIZATION_NAMES, quantization)
   requireArgument(typeof allowRequantize === 'boolean', 'allowRequantize', 'true or false', allowRequantize)
   requireArgument(signal === undefined || typeof signal?.aborted === 'boolean', 'signal', 'an AbortSignal', signal)
-  return { output, quantization, allowRequantize, signal }
+  return { output, quantization: requireQuantization(quantization), allowRequantize, signal }
 }
 
 /** What is neither file nor folder, or not there, is the folder's to explain. */

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { TandemError } from '../errors.ts'
 import type { WrittenType } from '../formats/gguf/types.ts'
 import { ENCODER_DECODERS } from './architectures/registry.ts'
@@ -50,12 +51,21 @@ export const QUANTIZATIONS: Readonly<Record<Quantization, QuantizationKind>> = K
 
 const NAMES = Object.keys(KINDS)
 
-export function isQuantization(name: unknown): name is Quantization {
-  return typeof name === 'string' && Object.hasOwn(KINDS, name)
-}
-
 /** All names, for people. */
 export const QUANTIZATION_NAMES: string = NAMES.join(', ')
+
+/** @throws TandemError `invalid-argument` for any other name */
+export function requireQuantization(name: unknown): Quantization {
+  if (isQuantization(name)) return name
+  throw new TandemError('invalid-argument', 'quantization is wrong', {
+    expected: QUANTIZATION_NAMES,
+    received: inspect(name),
+  })
+}
+
+function isQuantization(name: unknown): name is Quantization {
+  return typeof name === 'string' && Object.hasOwn(KINDS, name)
+}
 
 /** @throws TandemError `unsupported-option` for a mix where llama.cpp's rules know no such model */
 export function requireMixable(quantization: Quantization, architecture: string): void {

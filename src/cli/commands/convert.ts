@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type ConversionReport, type ConvertOptions, convert, QUANTIZATION_NAMES } from '../../convert/convert.ts'
+import { type ConversionReport, convert, QUANTIZATION_NAMES, requireQuantization } from '../../convert/convert.ts'
 import { locateModel } from '../../runtime/locate.ts'
 import type { CommandContext } from '../arguments.ts'
 import { ProgressBar } from '../ui.ts'
@@ -25,7 +25,7 @@ export function convertCommand(command: Command, { terminal, signal }: CommandCo
       try {
         const report = await convert(location.path, {
           output: parsed.output,
-          quantization: parsed.quantize as NonNullable<ConvertOptions['quantization']>,
+          quantization: requireQuantization(parsed.quantize),
           allowRequantize: parsed.allowRequantize === true,
           onProgress: ({ done, total }) => bar.update(done, total),
           signal,
