@@ -81,7 +81,7 @@ Napi::Value convert_rows(const Napi::CallbackInfo& info) {
                                    int32_number(options.Get("threads"), "threads")};
     check_conversion(conversion, source->size());
     const auto rows = std::make_shared<std::vector<uint8_t>>();
-    return BackgroundTask::start(
+    return run_in_background(
         env, [=](const CancelFlag& cancel) { *rows = tandem::convert_rows(*source, conversion, cancel); },
         [rows](Napi::Env env) {
           auto array = Napi::Uint8Array::New(env, rows->size());
