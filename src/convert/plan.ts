@@ -23,7 +23,8 @@ export interface Fallback {
 /**
  * What becomes of every tensor.
  * @throws TandemError `unsupported-option` for a mix that the architecture cannot have, `invalid-argument` for weights
- * that are quantised already, unless that is allowed, and `unsupported-model` for integers in their place
+ * that are quantised already, unless that is allowed, and `unsupported-model` for integers or endless
+ * rows in their place
  */
 export function planTensors(source: Source, quantization: Quantization, allowRequantize: boolean): TensorPlan[] {
   requireMixable(quantization, source.architecture)
@@ -32,7 +33,7 @@ export function planTensors(source: Source, quantization: Quantization, allowReq
     const unchanged = { type: tensor.type, wanted: tensor.type }
     return { ...tensor, ...(choices.get(tensor.name) ?? unchanged) }
   })
-  for (const plan of plans) if (plan.type !== plan.sourceType) requireValues(plan)
+  for (const plan of plans) if (plan.type !== plan.sourceType) requireConvertible(plan)
   const again = plans.filter(isRequantized)
   if (again.length > 0 && !allowRequantize) throw quantisedAlready(again)
   return plans
@@ -61,11 +62,21 @@ function isQuantized(type: number): boolean {
 /** What ggml makes no floats of. */
 const NO_WEIGHTS = ['i8', 'i16', 'i32', 'i64', 'f64', 'q8_1', 'q8_k']
 
-function requireValues({ name, sourceType }: TensorPlan): void {
-  if (!NO_WEIGHTS.includes(typeName(sourceType))) return
-  throw new TandemError('unsupported-model', `${name} has a type that cannot be quantised`, {
-    expected: 'floating point or quantised weights',
-    received: typeName(sourceType),
+/** Whole rows are in memory at once: 16 MB of f32, a hundred times the rows of the largest models. */
+const MAX_ROW_LENGTH = 2 ** 22
+
+function requireConvertible({ name, sourceType, shape }: TensorPlan): void {
+  if (NO_WEIGHTS.includes(typeName(sourceType))) {
+    throw new TandemError('unsupported-model', `${name} has a type that cannot be quantised`, {
+      expected: 'floating point or quantised weights',
+      received: typeName(sourceType),
+    })
+  }
+  const [rowLength = 0] = shape
+  if (rowLength <= MAX_ROW_LENGTH) return
+  throw new TandemError('unsupported-model', `${name} has rows that are too long`, {
+    expected: `at most ${MAX_ROW_LENGTH} values`,
+    received: `${rowLength}`,
   })
 }
 

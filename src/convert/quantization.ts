@@ -67,7 +67,10 @@ function isQuantization(name: unknown): name is Quantization {
   return typeof name === 'string' && Object.hasOwn(KINDS, name)
 }
 
-/** @throws TandemError `unsupported-option` for a mix where llama.cpp's rules know no such model */
+/**
+ * The rules of the mixes count the layers of one stack.
+ * @throws TandemError `unsupported-option` for a mix of an encoder-decoder, which has two
+ */
 export function requireMixable(quantization: Quantization, architecture: string): void {
   if (!Object.hasOwn(MIXES, quantization) || !ENCODER_DECODERS.has(architecture)) return
   throw new TandemError('unsupported-option', `${quantization} is a mix of types for decoder-only models`, {

@@ -11,7 +11,7 @@ const CHUNK_BYTES = 4_194_304
 export type ConvertRows = Addon['convertRows']
 
 /**
- * The bytes of a tensor of the new file, in whole rows. A piece is valid until the next one is asked for.
+ * The bytes of a tensor of the new file, in whole rows where they are converted. A piece is valid until the next one is asked for.
  * `onBytes` is told how many bytes of the source each piece came from.
  * @throws TandemError `invalid-file` for values that the new type cannot hold
  */
@@ -20,8 +20,9 @@ export async function* convertTensor(
   { convertRows, onBytes }: { convertRows: ConvertRows; onBytes: (bytes: number) => void },
 ): AsyncGenerator<Uint8Array> {
   const rowLength = plan.shape[0] ?? 1
-  const sourceRow = tensorBytes(plan.sourceType, [rowLength]) ?? 1
-  const targetRow = tensorBytes(plan.type, [rowLength]) ?? 1
+  const isCopied = plan.sourceType === plan.type
+  const sourceRow = isCopied ? CHUNK_BYTES : (tensorBytes(plan.sourceType, [rowLength]) ?? 1)
+  const targetRow = isCopied ? CHUNK_BYTES : (tensorBytes(plan.type, [rowLength]) ?? 1)
   const rowsAtOnce = Math.max(1, Math.floor(CHUNK_BYTES / Math.max(sourceRow, targetRow)))
   const buffer = new Uint8Array(Math.min(plan.sourceSize, rowsAtOnce * sourceRow))
   const conversion = { from: plan.sourceType, to: plan.type, rowLength, threads: availableParallelism() }
@@ -29,7 +30,7 @@ export async function* convertTensor(
     const source = buffer.subarray(0, Math.min(buffer.length, plan.sourceSize - position))
     await plan.read(position, source)
     onBytes(source.length)
-    const rows = plan.sourceType === plan.type ? source : await convertRows(source, conversion).catch(refuse(plan))
+    const rows = isCopied ? source : await convertRows(source, conversion).catch(refuse(plan))
     yield plan.type === GGML_TYPES.f32 && plan.scale !== 1 ? scaled(rows, plan.scale) : rows
   }
 }

@@ -176,6 +176,12 @@ describe('a GGUF file as a source', () => {
       'unsupported-model',
       /a\.weight.*i32/,
     ],
+    [
+      'rows that no model has',
+      { tensors: [{ name: 'a.weight', type: GGML_TYPES.f32, shape: [2 ** 22 + 32, 2] }] },
+      'unsupported-model',
+      /a\.weight.*4194304.*4194336/,
+    ],
   ] as [string, Foreign, string, RegExp][])('with %s is refused', async (_, file, code, pattern) => {
     await refuses(await foreignFile(file), { code, ...matching(pattern) }, { quantization: 'q4_0' })
   })
