@@ -2,7 +2,13 @@
  * Tandem: Hugging Face encoder-decoder and decoder-only models on this computer, converted to GGUF and decoded as
  * transformers does.
  */
-export { type ConversionReport, type ConvertOptions, convert } from './convert/convert.ts'
+export {
+  type ConversionReport,
+  type ConvertOptions,
+  convert,
+  type Fallback,
+  type Quantization,
+} from './convert/convert.ts'
 export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
 export type { GenerationConfig, GenerationOptions, SearchMode } from './generation/options.ts'
 export { cacheDirectory } from './runtime/cache.ts'

@@ -2,11 +2,13 @@
 
 #include <system_error>
 
+#include "bind/background_task.h"
 #include "bind/engine_object.h"
 #include "bind/environment.h"
 #include "bind/generator_object.h"
 #include "engine/encoder_decoder.h"
 #include "engine/error.h"
+#include "engine/row_conversion.h"
 
 namespace tandem::bind {
 
@@ -65,43 +67,27 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
   });
 }
 
-std::vector<float> as_floats(const std::vector<uint8_t>& source, ggml_type from) {
-  const Library& llama = library();
-  std::vector<float> values(source.size() / llama.ggml_row_size(from, 1));
-  const auto count = static_cast<int64_t>(values.size());
-  if (from == GGML_TYPE_F32) std::copy_n(source.data(), source.size(), reinterpret_cast<uint8_t*>(values.data()));
-  if (from == GGML_TYPE_F16) {
-    llama.ggml_fp16_to_fp32_row(reinterpret_cast<const ggml_fp16_t*>(source.data()), values.data(), count);
-  }
-  if (from == GGML_TYPE_BF16) {
-    llama.ggml_bf16_to_fp32_row(reinterpret_cast<const ggml_bf16_t*>(source.data()), values.data(), count);
-  }
-  return values;
-}
-
 Napi::Value convert_rows(const Napi::CallbackInfo& info) {
   const auto env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const Library& llama = library();
-    const auto source = uint8_array(info[0], "source");
-    const auto from = static_cast<ggml_type>(int32_number(info[1], "from"));
-    const auto to = static_cast<ggml_type>(int32_number(info[2], "to"));
-    const int32_t row_length = int32_number(info[3], "rowLength");
-    const bool known = (from == GGML_TYPE_F32 || from == GGML_TYPE_F16 || from == GGML_TYPE_BF16) &&
-                       (to == GGML_TYPE_F32 || to == GGML_TYPE_F16 || to == GGML_TYPE_BF16 || to == GGML_TYPE_Q8_0);
-    if (!known || row_length <= 0 || row_length % llama.ggml_blck_size(to) != 0 ||
-        source.size() % llama.ggml_row_size(from, row_length) != 0) {
-      throw EngineError("invalid-argument", "rows of this length cannot be converted between these types");
-    }
-    const auto values = as_floats(source, from);
-    const auto rows = static_cast<int64_t>(values.size()) / row_length;
-    auto target = Napi::Uint8Array::New(env, static_cast<size_t>(rows) * llama.ggml_row_size(to, row_length));
-    if (to == GGML_TYPE_F32) {
-      std::copy_n(reinterpret_cast<const uint8_t*>(values.data()), target.ElementLength(), target.Data());
-    } else {
-      llama.ggml_quantize_chunk(to, values.data(), target.Data(), 0, rows, row_length, nullptr);
-    }
-    return target;
+  const auto options = info[1].ToObject();
+  const auto type = [&](const char* name) {
+    const int32_t number = int32_number(options.Get(name), name);
+    if (number >= 0 && number < GGML_TYPE_COUNT) return static_cast<ggml_type>(number);
+    throw EngineError("invalid-argument", std::string(name) + " is no ggml type");
+  };
+  return guarded(env, [&] {
+    const auto source = std::make_shared<std::vector<uint8_t>>(uint8_array(info[0], "source"));
+    const RowConversion conversion{type("from"), type("to"), int32_number(options.Get("rowLength"), "rowLength"),
+                                   int32_number(options.Get("threads"), "threads")};
+    check_conversion(conversion, source->size());
+    const auto rows = std::make_shared<std::vector<uint8_t>>();
+    return run_in_background(
+        env, [=](const CancelFlag& cancel) { *rows = tandem::convert_rows(*source, conversion, cancel); },
+        [rows](Napi::Env env) {
+          auto array = Napi::Uint8Array::New(env, rows->size());
+          std::copy(rows->begin(), rows->end(), array.Data());
+          return array;
+        });
   });
 }
 

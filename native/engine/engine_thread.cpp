@@ -1,9 +1,6 @@
 #include "engine/engine_thread.h"
 
 #include <algorithm>
-#include <new>
-
-#include "engine/error.h"
 
 namespace tandem {
 
@@ -11,22 +8,6 @@ namespace {
 
 const Failure disposed{"disposed", "the model has been disposed"};
 const Failure aborted{"aborted", "the computation was cancelled"};
-
-template <typename Work>
-std::optional<Failure> attempt(Work work) {
-  try {
-    work();
-    return std::nullopt;
-  } catch (const EngineError& error) {
-    return Failure{error.code(), error.what()};
-  } catch (const std::bad_alloc&) {
-    return Failure{"out-of-memory", "not enough memory"};
-  } catch (const std::exception& error) {
-    return Failure{"compute-failed", error.what()};
-  } catch (...) {
-    return Failure{"compute-failed", "an unknown error"};
-  }
-}
 
 }  // namespace
 

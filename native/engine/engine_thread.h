@@ -9,13 +9,9 @@
 #include <unordered_set>
 
 #include "engine/engine.h"
+#include "engine/failure.h"
 
 namespace tandem {
-
-struct Failure {
-  std::string code;
-  std::string message;
-};
 
 /** The one thread that owns a loaded model; everybody else sends it tasks. All callbacks run on this thread. */
 class EngineThread {

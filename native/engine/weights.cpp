@@ -16,7 +16,8 @@ std::string shape_text(const int64_t* shape, size_t dimensions) {
   return text + "]";
 }
 
-/** Types that ggml's CPU backend both multiplies with and reads single rows of. */
+}  // namespace
+
 bool is_matrix_type(ggml_type type) {
   switch (type) {
     case GGML_TYPE_F32:
@@ -33,12 +34,11 @@ bool is_matrix_type(ggml_type type) {
     case GGML_TYPE_Q5_K:
     case GGML_TYPE_Q6_K:
     case GGML_TYPE_IQ4_NL:
-    case GGML_TYPE_IQ4_XS: return true;
+    case GGML_TYPE_IQ4_XS:
+    case GGML_TYPE_MXFP4: return true;
     default: return false;
   }
 }
-
-}  // namespace
 
 Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device,
                  const CancelFlag& cancel)

@@ -18,6 +18,12 @@ struct TensorDescription {
   uint64_t size;               // bytes
 };
 
+/**
+ * Types that ggml's CPU backend both multiplies with and reads single rows of: what a matrix of a model may have, and so
+ * what conversions write.
+ */
+bool is_matrix_type(ggml_type type);
+
 /** The weights of a model in the memory of one device. */
 class Weights {
  public:

@@ -78,7 +78,7 @@ export function addEngineOptions(command: Command): Command {
     .option('--threads <n>', 'CPU threads', positiveInteger)
     .option('--context-size <n>', 'tokens that all texts together may have', positiveInteger)
     .addOption(new Option('--kv-type <type>', 'type of stored keys and values').choices(['f32', 'f16']))
-    .option('--quantize <type>', 'type of the weights when MODEL is a folder: f32, f16, bf16, q8_0 (default)')
+    .option('--quantize <type>', 'type of the weights when MODEL is a folder: q8_0 (default), f16, q4_k_m, …')
     .option('--generation-config <file>', "a generation_config.json that goes before the model's own")
     .option('--no-defaults', "ignore the model's own generation_config.json but for its special tokens")
 }

@@ -1,19 +1,20 @@
+import { stat } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
 import { inspect } from 'node:util'
 import { TandemError } from '../errors.ts'
 import { writeGguf } from '../formats/gguf/write.ts'
 import { loadNative } from '../native/library.ts'
-import { readModel } from './architectures/registry.ts'
-import { fieldsOf, openFolder } from './folder.ts'
-import { describeFile } from './metadata.ts'
-import { planTensors, type TensorPlan } from './plan.ts'
-import { QUANTIZATIONS, type Quantization } from './quantization.ts'
+import { openFolderSource } from './folder-source.ts'
+import { openGgufSource } from './gguf-source.ts'
+import { type Fallback, fallbacksOf, isRequantized, planTensors, type TensorPlan } from './plan.ts'
+import { type Quantization, requireQuantization } from './quantization.ts'
 import { type ConvertRows, convertTensor } from './rows.ts'
 
 export { converterVersion } from './metadata.ts'
-export type { Quantization } from './quantization.ts'
+export type { Fallback } from './plan.ts'
+export { QUANTIZATION_NAMES, type Quantization, requireQuantization } from './quantization.ts'
 
-/** Where a conversion is; `done` and `total` are bytes of the checkpoint. */
+/** Where a conversion is; `done` and `total` are bytes of the source. */
 export interface ConversionProgress {
   /** Name in GGUF of the tensor that is converted now. */
   tensor: string
@@ -24,8 +25,10 @@ export interface ConversionProgress {
 export interface ConvertOptions {
   /** Path of the GGUF file to write; an existing file is replaced once the new one is complete. */
   output: string
-  /** Type of most weights; default `q8_0`. */
+  /** Type of the weights, or a mix of types; default `q8_0`. */
   quantization?: Quantization
+  /** Let weights that are quantised already become others, which loses more than quantising the original. */
+  allowRequantize?: boolean
   onProgress?: (progress: ConversionProgress) => void
   signal?: AbortSignal
   /** ggml's conversion of rows, for a caller that has the addon loaded in its own way; default: loads it. */
@@ -39,64 +42,81 @@ export interface ConversionReport {
   quantization: Quantization
   tensors: number
   parameters: number
+  /** Tensors whose rows the type cannot hold, and what they became. */
+  fallbacks: Fallback[]
+  /** Tensors whose values were quantised already and became others. */
+  requantized: number
   /** Size of the file. */
   bytes: number
   seconds: number
 }
 
 /**
- * Converts a Hugging Face model folder to one GGUF file, which then holds all that Tandem needs to run the model.
- * Memory stays below 300 MB for a model of any size.
- * @throws TandemError `invalid-argument`, `not-found`, `invalid-file`, `unsupported-model`, `io` or `aborted`; the
- * output then is as it was before
+ * Converts a Hugging Face model folder to one GGUF file, which then holds all that Tandem needs to run the model, or a
+ * GGUF file to one of other types. Memory stays below 300 MB for a model of any size; ggml's quantisers run on threads of
+ * their own, one for each core.
+ * @throws TandemError `invalid-argument`, `unsupported-option`, `not-found`, `invalid-file`, `unsupported-model`, `io` or
+ * `aborted`; the output then is as it was before
  */
-export async function convert(directory: string, options: ConvertOptions): Promise<ConversionReport> {
+export async function convert(model: string, options: ConvertOptions): Promise<ConversionReport> {
   const started = performance.now()
-  const { output, quantization, signal } = validate(directory, options)
-  const folder = await openFolder(directory)
+  const { output, quantization, allowRequantize, signal } = validate(model, options)
+  const open = (await isFile(model)) ? openGgufSource : openFolderSource
+  const source = await open(model, quantization)
   try {
-    const model = readModel(fieldsOf(folder.config, 'config.json'))
-    const tensors = planTensors(model, folder.weights, quantization)
-    const metadata = describeFile(folder, model, quantization)
+    await refuseSameFile(model, output)
+    const tensors = planTensors(source, quantization, allowRequantize)
     const convertRows = options.convertRows ?? loadNative().convertRows
     const track = tracker(tensors, options.onProgress)
-    const data = (tensor: TensorPlan) => convertTensor(tensor, folder.weights, { convertRows, onBytes: track(tensor) })
-    const bytes = await writeGguf(output, { metadata, tensors }, { data, signal })
+    const data = (tensor: TensorPlan) => convertTensor(tensor, { convertRows, onBytes: track(tensor) })
+    const bytes = await writeGguf(output, { metadata: source.metadata, tensors }, { data, signal })
     return {
       output,
-      architecture: model.architecture,
+      architecture: source.architecture,
       quantization,
       tensors: tensors.length,
       parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0),
+      fallbacks: fallbacksOf(tensors),
+      requantized: tensors.filter(isRequantized).length,
       bytes,
       seconds: (performance.now() - started) / 1000,
     }
   } finally {
-    await folder.weights.close()
+    await source.close()
   }
 }
 
+type Validated = Required<Pick<ConvertOptions, 'output' | 'quantization' | 'allowRequantize'>>
+
 /** What TypeScript checks for its own callers, for all the others. */
-function validate(
-  directory: string,
-  options: ConvertOptions,
-): Required<Pick<ConvertOptions, 'output' | 'quantization'>> & { signal: AbortSignal | undefined } {
-  const { output, quantization = 'q8_0', signal } = options ?? {}
-  requireArgument(
-    typeof directory === 'string' && directory !== '',
-    'directory',
-    'the path of a model folder',
-    directory,
-  )
-  requireArgument(typeof output === 'string' && output !== '', 'output', 'the path of the file to write', output)
-  requireArgument(
-    Object.hasOwn(QUANTIZATIONS, quantization),
-    'quantization',
-    Object.keys(QUANTIZATIONS).join(', '),
-    quantization,
-  )
+function validate(model: string, options: ConvertOptions): Validated & { signal: AbortSignal | undefined } {
+  const { output, quantization = 'q8_0', allowRequantize = false, signal } = options ?? {}
+  const isPath = (value: unknown) => typeof value === 'string' && value !== ''
+  requireArgument(isPath(model), 'model', 'the path of a model folder or of a GGUF file', model)
+  requireArgument(isPath(output), 'output', 'the path of the file to write', output)
+  requireArgument(typeof allowRequantize === 'boolean', 'allowRequantize', 'true or false', allowRequantize)
   requireArgument(signal === undefined || typeof signal?.aborted === 'boolean', 'signal', 'an AbortSignal', signal)
-  return { output, quantization, signal }
+  return { output, quantization: requireQuantization(quantization), allowRequantize, signal }
+}
+
+/** What is neither file nor folder, or not there, is the folder's to explain. */
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (status) => status.isFile(),
+    () => false,
+  )
+}
+
+/** The file that is read would be replaced, and what it holds could not be had again. */
+async function refuseSameFile(model: string, output: string): Promise<void> {
+  const [from, to] = await Promise.all(
+    [model, output].map((path) => stat(path, { bigint: true }).catch(() => undefined)),
+  )
+  if (from === undefined || to === undefined || from.ino !== to.ino || from.dev !== to.dev) return
+  throw new TandemError('invalid-argument', 'output is wrong', {
+    expected: 'another file than the one that is converted',
+    received: output,
+  })
 }
 
 function requireArgument(holds: boolean, name: string, expected: string, received: unknown): void {
@@ -108,7 +128,7 @@ function tracker(
   tensors: readonly TensorPlan[],
   onProgress: ConvertOptions['onProgress'],
 ): (tensor: TensorPlan) => (bytes: number) => void {
-  const total = tensors.reduce((sum, { source }) => sum + source.size, 0)
+  const total = tensors.reduce((sum, { sourceSize }) => sum + sourceSize, 0)
   let done = 0
   return (tensor) => (bytes) => {
     done += bytes

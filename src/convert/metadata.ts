@@ -21,14 +21,29 @@ export function describeFile(folder: ModelFolder, model: Model, quantization: Qu
     ['general.type', { type: 'string', value: 'model' }],
     ['general.name', { type: 'string', value: folder.name }],
     ...architectureKeys,
-    ['general.file_type', { type: 'uint32', value: QUANTIZATIONS[quantization].fileType }],
-    ['general.quantization_version', { type: 'uint32', value: QUANTIZATION_VERSION }],
+    ...ggmlKeys(quantization),
     ...Object.entries(vocabularyKeys(fieldsOf(folder.tokenizer, 'tokenizer.json'), model.vocabularySize)),
     ...Object.entries(specialTokenKeys(folder, model.vocabularySize)),
     ['tandem.converter_version', { type: 'uint32', value: converterVersion }],
-    ['tandem.quantization', { type: 'string', value: quantization }],
+    tandemKey(quantization),
     ...folderKeys(folder),
   ])
+}
+
+/** The keys that say how the weights are stored. */
+export function quantizationKeys(quantization: Quantization): [string, GgufValue][] {
+  return [...ggmlKeys(quantization), tandemKey(quantization)]
+}
+
+function ggmlKeys(quantization: Quantization): [string, GgufValue][] {
+  return [
+    ['general.file_type', { type: 'uint32', value: QUANTIZATIONS[quantization].fileType }],
+    ['general.quantization_version', { type: 'uint32', value: QUANTIZATION_VERSION }],
+  ]
+}
+
+function tandemKey(quantization: Quantization): [string, GgufValue] {
+  return ['tandem.quantization', { type: 'string', value: quantization }]
 }
 
 /** With these the file alone answers as the folder does. */

@@ -1,94 +1,91 @@
 import { TandemError } from '../errors.ts'
-import { GGML_BF16, GGML_F16, GGML_F32, type GgufTensorInfo } from '../formats/gguf/types.ts'
-import type { Safetensors, SafetensorsTensor } from '../formats/safetensors.ts'
-import type { Model, TensorRule } from './architectures/architecture.ts'
-import { type Quantization, tensorType } from './quantization.ts'
+import { TENSOR_TYPES, typeName } from '../formats/gguf/types.ts'
+import type { Quantization } from './quantization.ts'
+import { requireMixable } from './quantization.ts'
+import type { Source, SourceTensor } from './source.ts'
+import { chooseTypes } from './tensor-types.ts'
 
-/** Types of weights that are converted, with their `ggml_type`; every other one belongs to a quantised checkpoint. */
-const SOURCE_TYPES: ReadonlyMap<string, number> = new Map([
-  ['F32', GGML_F32],
-  ['F16', GGML_F16],
-  ['BF16', GGML_BF16],
-])
+/** One tensor of the new file; `type` is its type there. */
+export interface TensorPlan extends SourceTensor {
+  /** The type that the quantization asks for: another than `type` where rows are no whole number of its blocks. */
+  wanted: number
+}
 
-/** At most this many names in a message. */
-const SHOWN_NAMES = 5
-
-/** One tensor of the new file. */
-export interface TensorPlan extends GgufTensorInfo {
-  source: SafetensorsTensor
-  /** `ggml_type` of the source. */
-  sourceType: number
-  /** Multiplied into every value; 1 leaves them as they are. */
-  scale: number
+/** A tensor whose rows the wanted type cannot hold. */
+export interface Fallback {
+  tensor: string
+  wanted: string
+  type: string
+  /** Values of a row. */
+  rowLength: number
 }
 
 /**
- * What becomes of every tensor of the checkpoint, in its order, which is the order of the new file.
- * @throws TandemError `invalid-file` if the checkpoint lacks a tensor, has one too many or one of another shape than
- * config.json says, `unsupported-model` for quantised weights
+ * What becomes of every tensor.
+ * @throws TandemError `unsupported-option` for a mix that the architecture cannot have, `invalid-argument` for weights
+ * that are quantised already, unless that is allowed, and `unsupported-model` for integers or endless
+ * rows in their place
  */
-export function planTensors(model: Model, weights: Safetensors, quantization: Quantization): TensorPlan[] {
-  const { rules, missing } = match(model, weights)
-  if (missing.length > 0) throw refuse(model, 'lacks tensors', missing, 'Check that its download is complete')
-  const known = new Set(model.tensors.flatMap(({ from }) => from))
-  const plans: TensorPlan[] = []
-  const unknown: string[] = []
-  for (const source of weights.tensors.values()) {
-    const rule = rules.get(source.name)
-    if (rule !== undefined) plans.push(planTensor(rule, source, quantization))
-    else if (!known.has(source.name) && !isIgnored(model, source.name)) unknown.push(source.name)
-  }
-  if (unknown.length > 0)
-    throw refuse(model, 'has unknown tensors', unknown, 'Check that config.json describes these weights')
+export function planTensors(source: Source, quantization: Quantization, allowRequantize: boolean): TensorPlan[] {
+  requireMixable(quantization, source.architecture)
+  const choices = chooseTypes(source.tensors, source.metadata, quantization)
+  const plans = source.tensors.map((tensor) => {
+    const unchanged = { type: tensor.type, wanted: tensor.type }
+    return { ...tensor, ...(choices.get(tensor.name) ?? unchanged) }
+  })
+  for (const plan of plans) if (plan.type !== plan.sourceType) requireConvertible(plan)
+  const again = plans.filter(isRequantized)
+  if (again.length > 0 && !allowRequantize) throw quantisedAlready(again)
   return plans
 }
 
-/** Rules by the name that the checkpoint uses, and the names that it lacks. */
-function match(model: Model, weights: Safetensors): { rules: Map<string, TensorRule>; missing: string[] } {
-  const rules = new Map<string, TensorRule>()
-  const missing: string[] = []
-  for (const rule of model.tensors) {
-    const names = [rule.from].flat()
-    const name = names.find((candidate) => weights.tensors.has(candidate))
-    if (name !== undefined) rules.set(name, rule)
-    else if (rule.optional !== true) missing.push(names.join(' or '))
-  }
-  return { rules, missing }
+/** Whether quantised values become others, which loses more than quantising the original would. */
+export function isRequantized({ type, sourceType }: TensorPlan): boolean {
+  return type !== sourceType && isQuantized(sourceType)
 }
 
-function isIgnored(model: Model, name: string): boolean {
-  return model.ignored.some((ending) => name.endsWith(ending))
+export function fallbacksOf(plans: readonly TensorPlan[]): Fallback[] {
+  return plans
+    .filter(({ type, wanted }) => type !== wanted)
+    .map(({ name, type, wanted, shape }) => ({
+      tensor: name,
+      wanted: typeName(wanted),
+      type: typeName(type),
+      rowLength: shape[0] ?? 0,
+    }))
 }
 
-function planTensor(rule: TensorRule, source: SafetensorsTensor, quantization: Quantization): TensorPlan {
-  const sourceType = SOURCE_TYPES.get(source.dtype)
-  if (sourceType === undefined) {
-    throw new TandemError('unsupported-model', `${source.name} of ${source.file} has a type that cannot be converted`, {
-      expected: [...SOURCE_TYPES.keys()].join(', '),
-      received: source.dtype,
-      remedy: 'Convert the original model, with weights that are not quantised',
+function isQuantized(type: number): boolean {
+  return (TENSOR_TYPES.get(type)?.blockSize ?? 1) > 1
+}
+
+/** What ggml makes no floats of. */
+const NO_WEIGHTS = ['i8', 'i16', 'i32', 'i64', 'f64', 'q8_1', 'q8_k']
+
+/** Whole rows are in memory at once: 16 MB of f32, a hundred times the rows of the largest models. */
+const MAX_ROW_LENGTH = 2 ** 22
+
+function requireConvertible({ name, sourceType, shape }: TensorPlan): void {
+  if (NO_WEIGHTS.includes(typeName(sourceType))) {
+    throw new TandemError('unsupported-model', `${name} has a type that cannot be quantised`, {
+      expected: 'floating point or quantised weights',
+      received: typeName(sourceType),
     })
   }
-  if (source.shape.length !== rule.shape.length || rule.shape.some((dimension, i) => dimension !== source.shape[i])) {
-    throw new TandemError(
-      'invalid-file',
-      `${source.name} of ${source.file} does not have the shape that config.json says`,
-      {
-        expected: `[${rule.shape.join(', ')}]`,
-        received: `[${source.shape.join(', ')}]`,
-        remedy: 'Check that config.json belongs to these weights',
-      },
-    )
-  }
-  const type = tensorType(rule, quantization)
-  return { name: rule.to, type, shape: [...rule.shape].reverse(), source, sourceType, scale: rule.scale ?? 1 }
+  const [rowLength = 0] = shape
+  if (rowLength <= MAX_ROW_LENGTH) return
+  throw new TandemError('unsupported-model', `${name} has rows that are too long`, {
+    expected: `at most ${MAX_ROW_LENGTH} values`,
+    received: `${rowLength}`,
+  })
 }
 
-function refuse(model: Model, problem: string, names: readonly string[], remedy: string): TandemError {
-  const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : ''
-  return new TandemError('invalid-file', `The checkpoint ${problem} for architecture ${model.architecture}`, {
-    received: `${names.slice(0, SHOWN_NAMES).join(', ')}${more}`,
-    remedy,
+function quantisedAlready(plans: readonly TensorPlan[]): TandemError {
+  const types = [...new Set(plans.map(({ sourceType }) => typeName(sourceType)))]
+  return new TandemError('invalid-argument', 'The weights are quantised already', {
+    expected: 'weights in f32, f16 or bf16',
+    received: `${plans.length} tensors in ${types.join(', ')}, ${plans[0]?.name} first`,
+    remedy:
+      'Convert the original model, or allow it with --allow-requantize (allowRequantize): it loses more than quantising the original',
   })
 }

@@ -1,6 +1,8 @@
-import { GGML_F32, tensorBytes } from '../formats/gguf/types.ts'
-import type { Safetensors } from '../formats/safetensors.ts'
+import { availableParallelism } from 'node:os'
+import { TandemError } from '../errors.ts'
+import { GGML_TYPES, tensorBytes, typeName } from '../formats/gguf/types.ts'
 import type { Addon } from '../native/addon.ts'
+import { asTandemError } from '../native/library.ts'
 import type { TensorPlan } from './plan.ts'
 
 /** Rows are read, converted and written in pieces of this size: memory stays the same for a model of any size. */
@@ -9,26 +11,40 @@ const CHUNK_BYTES = 4_194_304
 export type ConvertRows = Addon['convertRows']
 
 /**
- * The bytes of a tensor of the new file, in whole rows. Reading and writing are real input and output, so other work
- * gets its turn between two pieces. A piece is valid until the next one is asked for.
+ * The bytes of a tensor of the new file, in whole rows where they are converted. A piece is valid until the next one is asked for.
  * `onBytes` is told how many bytes of the source each piece came from.
+ * @throws TandemError `invalid-file` for values that the new type cannot hold
  */
 export async function* convertTensor(
   plan: TensorPlan,
-  weights: Safetensors,
   { convertRows, onBytes }: { convertRows: ConvertRows; onBytes: (bytes: number) => void },
 ): AsyncGenerator<Uint8Array> {
   const rowLength = plan.shape[0] ?? 1
-  const sourceRow = tensorBytes(plan.sourceType, [rowLength]) ?? 1
-  const targetRow = tensorBytes(plan.type, [rowLength]) ?? 1
+  const isCopied = plan.sourceType === plan.type
+  const sourceRow = isCopied ? CHUNK_BYTES : (tensorBytes(plan.sourceType, [rowLength]) ?? 1)
+  const targetRow = isCopied ? CHUNK_BYTES : (tensorBytes(plan.type, [rowLength]) ?? 1)
   const rowsAtOnce = Math.max(1, Math.floor(CHUNK_BYTES / Math.max(sourceRow, targetRow)))
-  const buffer = new Uint8Array(Math.min(plan.source.size, rowsAtOnce * sourceRow))
-  for (let position = 0; position < plan.source.size; position += buffer.length) {
-    const source = buffer.subarray(0, Math.min(buffer.length, plan.source.size - position))
-    await weights.read(plan.source, position, source)
+  const buffer = new Uint8Array(Math.min(plan.sourceSize, rowsAtOnce * sourceRow))
+  const conversion = { from: plan.sourceType, to: plan.type, rowLength, threads: availableParallelism() }
+  for (let position = 0; position < plan.sourceSize; position += buffer.length) {
+    const source = buffer.subarray(0, Math.min(buffer.length, plan.sourceSize - position))
+    await plan.read(position, source)
     onBytes(source.length)
-    const rows = plan.sourceType === plan.type ? source : convertRows(source, plan.sourceType, plan.type, rowLength)
-    yield plan.type === GGML_F32 && plan.scale !== 1 ? scaled(rows, plan.scale) : rows
+    const rows = isCopied ? source : await convertRows(source, conversion).catch(refuse(plan))
+    yield plan.type === GGML_TYPES.f32 && plan.scale !== 1 ? scaled(rows, plan.scale) : rows
+  }
+}
+
+/** The addon sees rows; people know tensors. */
+function refuse({ name, type }: TensorPlan): (error: unknown) => never {
+  return (error) => {
+    const cause = asTandemError(error)
+    if (!(cause instanceof TandemError) || cause.code !== 'invalid-file') throw cause
+    throw new TandemError('invalid-file', `${name} cannot become ${typeName(type)}`, {
+      received: cause.message,
+      remedy: 'The weights are damaged, or the model needs a wider type: try f32 or bf16',
+      cause,
+    })
   }
 }
 

@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises'
 import { stat } from 'node:fs/promises'
 import { TandemError } from '../errors.ts'
 
@@ -20,6 +21,16 @@ export async function requireFile(path: string): Promise<number> {
     })
   }
   return status.size
+}
+
+/** Fills `target` with the file's bytes from `position` on; false if the file ends before that. */
+export async function readFully(handle: FileHandle, target: Uint8Array, position: number): Promise<boolean> {
+  for (let filled = 0; filled < target.length; ) {
+    const { bytesRead } = await handle.read(target, filled, target.length - filled, position + filled)
+    if (bytesRead === 0) return false
+    filled += bytesRead
+  }
+  return true
 }
 
 const REMEDIES: Readonly<Record<string, string>> = {

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { TandemError } from '../errors.ts'
-import { describeFileError, requireFile } from './files.ts'
+import { describeFileError, readFully, requireFile } from './files.ts'
 import type { SafetensorsEntry } from './safetensors-header.ts'
 import { invalidSafetensors, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts'
 import { exists, INDEX, readIndex, SINGLE } from './safetensors-index.ts'
@@ -36,7 +36,7 @@ export class Safetensors {
       )
     }
     try {
-      await readFully(handle, target, { position: tensor.offset + position, file: tensor.file })
+      await fill(target, handle, { position: tensor.offset + position, file: tensor.file })
     } catch (cause) {
       throw describeFileError(cause, `${tensor.file} cannot be read`)
     }
@@ -92,14 +92,14 @@ async function readHeader(handle: FileHandle, path: string): Promise<Safetensors
   const file = basename(path)
   const { size } = await handle.stat()
   const start = Buffer.alloc(Math.min(8, size))
-  await readFully(handle, start, { position: 0, file })
+  await fill(start, handle, { position: 0, file })
   const length = size < 8 ? 0n : start.readBigUInt64LE(0)
   const limit = Math.min(MAX_HEADER_BYTES, size - 8)
   if (length < 2n || length > BigInt(limit)) {
     throw invalidSafetensors(file, 'has a bad header length', `2 to ${Math.max(limit, 2)}`, guess(start, length))
   }
   const header = Buffer.alloc(Number(length))
-  await readFully(handle, header, { position: 8, file })
+  await fill(header, handle, { position: 8, file })
   return parseHeader(header, size, file)
 }
 
@@ -136,15 +136,7 @@ function requireAll(weightMap: Map<string, string>, tensors: Map<string, Safeten
   }
 }
 
-async function readFully(
-  handle: FileHandle,
-  target: Uint8Array,
-  from: { position: number; file: string },
-): Promise<void> {
-  for (let filled = 0; filled < target.length; ) {
-    const { bytesRead } = await handle.read(target, filled, target.length - filled, from.position + filled)
-    if (bytesRead === 0)
-      throw invalidSafetensors(from.file, 'became shorter while it was read', 'more bytes', 'its end')
-    filled += bytesRead
-  }
+async function fill(target: Uint8Array, handle: FileHandle, from: { position: number; file: string }): Promise<void> {
+  if (await readFully(handle, target, from.position)) return
+  throw invalidSafetensors(from.file, 'became shorter while it was read', 'more bytes', 'its end')
 }

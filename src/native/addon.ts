@@ -223,6 +223,15 @@ export interface NativeEngine {
   dispose(): Promise<void>
 }
 
+/** `native/engine/row_conversion.h`. Types are `ggml_type` numbers; `to` is one that a matrix of a model may have. */
+export interface RowConversion {
+  from: number
+  to: number
+  /** Values of a row: whole blocks of both types. */
+  rowLength: number
+  threads: number
+}
+
 export interface Addon {
   /** The llama.cpp release whose headers the addon was compiled with. */
   readonly llamaRelease: string
@@ -234,10 +243,10 @@ export interface Addon {
   probeLibrary(path: string): string | null
   devices(): NativeDevice[]
   /**
-   * ggml's own quantisers and float conversions. `source` holds whole rows of `rowLength` values of `from`
-   * (0 f32, 1 f16, 30 bf16); the result holds the same rows in type `to`.
+   * ggml's own quantisers and conversions, on threads of their own: the same rows in another type. Rejects with
+   * `invalid-file` for a value that the type cannot hold: NaN, infinity, or beyond half precision where that counts.
    */
-  convertRows(source: Uint8Array, from: number, to: number, rowLength: number): Uint8Array
+  convertRows(source: Uint8Array, conversion: RowConversion): Promise<Uint8Array>
   openEncoderDecoder(options: EncoderDecoderOptions): Promise<NativeEngine>
   openDecoderOnly(options: DecoderOnlyOptions): Promise<NativeEngine>
   /** torch's generator for a CPU after `torch.manual_seed`; of the seed the low 32 bits count. */

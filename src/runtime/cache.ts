@@ -4,7 +4,7 @@ import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, extname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { type ConvertOptions, convert, converterVersion } from '../convert/convert.ts'
+import { type ConvertOptions, convert, converterVersion, requireQuantization } from '../convert/convert.ts'
 import { TandemError } from '../errors.ts'
 import type { ModelLocation } from './locate.ts'
 
@@ -34,7 +34,8 @@ export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env, pla
 
 /** Path of the converted model, which is made now if no process has made it before. */
 export async function convertIntoCache(folder: ModelLocation, options: CacheOptions): Promise<string> {
-  const { quantization, directory = cacheDirectory(), onProgress, signal } = options
+  const { directory = cacheDirectory(), onProgress, signal } = options
+  const quantization = requireQuantization(options.quantization)
   const key = await folderKey(folder.path, quantization, signal)
   const path = join(directory, `${folder.name}-${quantization}-${key.slice(0, 16)}.gguf`)
   if (await exists(path)) return path
@@ -45,7 +46,7 @@ export async function convertIntoCache(folder: ModelLocation, options: CacheOpti
   try {
     await convert(folder.path, {
       output: unfinished,
-      quantization: quantization as NonNullable<ConvertOptions['quantization']>,
+      quantization,
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(signal === undefined ? {} : { signal }),
     })

@@ -9,7 +9,7 @@ import { locateModel } from './locate.ts'
 import { Text2TextModel } from './text2text.ts'
 
 export interface LoadOptions extends OpenOptions, ModelDefaults {
-  /** Type of the weights when a folder is converted on first use. Default `q8_0`. */
+  /** Type of the weights, or a mix of types, when a folder is converted on first use. Default `q8_0`. */
   quantization?: string
   /** Folder of converted models; default `$TANDEM_CACHE` or the platform's own place. */
   cacheDirectory?: string
@@ -31,9 +31,9 @@ export async function load(model: string, options: LoadOptions = {}): Promise<La
   throwIfAborted(signal)
   const location = await locateModel(model)
   if (location.kind === 'gguf' && quantization !== undefined) {
-    throw new TandemError('invalid-argument', 'A GGUF file cannot be quantised again', {
-      expected: 'a model folder',
+    throw new TandemError('invalid-argument', 'quantization is for model folders: a GGUF file is loaded as it is', {
       received: location.path,
+      remedy: 'Convert the file first: tandem convert FILE.gguf -o NEW.gguf --quantize TYPE',
     })
   }
   const path =

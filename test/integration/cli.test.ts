@@ -333,9 +333,58 @@ describe('tandem convert', () => {
     })
   })
 
+  it('says which tensors became another type than was asked for', async () => {
+    const output = join(small.directory, 'narrow.gguf')
+    const { code, out, err } = await tandem('convert', 'nano-chatlm', '-o', output, '--quantize', 'q4_k', '--json')
+    expect(code).toBe(0)
+    // nano-chatlm is 224 wide and its feed-forward 640, no multiples of 256. The embedding, then in each of three layers
+    // five matrices of the encoder and nine of the decoder read the width; one of each reads the feed-forward.
+    expect(err).toBe(
+      'tandem: 43 of 68 tensors: rows of 224 values cannot be q4_k and became q5_0\n' +
+        'tandem: 6 of 68 tensors: rows of 640 values cannot be q4_k and became q5_0\n',
+    )
+    const { fallbacks, quantization } = jsonLines(out)[0] as { fallbacks: object[]; quantization: string }
+    expect(quantization).toBe('q4_k')
+    expect(fallbacks).toHaveLength(49)
+    expect(fallbacks[0]).toEqual({
+      tensor: expect.any(String),
+      wanted: 'q4_k',
+      type: 'q5_0',
+      rowLength: expect.any(Number),
+    })
+  })
+
+  it('takes a GGUF file, and one that is quantised already only if told so', async () => {
+    const [wide, narrow, again] = ['wide', 'narrow', 'again'].map((name) => join(small.directory, `qwen-${name}.gguf`))
+    const convert = (from = '', to = '', ...more: string[]) => tandem('convert', from, '-o', to, ...more)
+    expect(await convert('nano-qwen', wide, '--quantize', 'bf16')).toMatchObject({ code: 0, err: '' })
+    expect(await convert(wide, narrow, '--quantize', 'q8_0')).toEqual({ code: 0, out: `${narrow}\n`, err: '' })
+    const refused = await convert(narrow, again, '--quantize', 'q4_0')
+    expect(refused).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/\[invalid-argument\].*--allow-requantize/),
+    })
+    const allowed = await convert(narrow, again, '--quantize', 'q4_0', '--allow-requantize')
+    expect(allowed).toEqual({
+      code: 0,
+      out: `${again}\n`,
+      err: 'tandem: 29 of 50 tensors were quantised already: the original model gives better weights\n',
+    })
+    const generated = await tandem('generate', '-m', again ?? '', '--device', 'cpu', '--threads', '1', '你是谁?')
+    expect(generated).toMatchObject({ code: 0, err: '' })
+  })
+
+  it('lists the types where one is unknown', async () => {
+    const { code, err } = await tandem('convert', 'nano-qwen', '-o', '/tmp/x.gguf', '--quantize', 'q4')
+    expect(code).toBe(1)
+    for (const name of ['f32', 'q4_0', 'q4_k', 'q4_k_m', 'iq4_xs', 'mxfp4']) expect(err).toContain(` ${name},`)
+  })
+
   it.each([
     [['convert', '/no/such', '-o', '/tmp/x.gguf'], 'not-found'],
-    [['convert', MAIN, '-o', '/tmp/x.gguf'], 'invalid-argument'],
+    [['convert', MAIN, '-o', '/tmp/x.gguf'], 'invalid-file'],
+    [['convert', 'nano-chatlm', '-o', '/tmp/x.gguf', '--quantize', 'q4_k_m'], 'unsupported-option'],
     [['convert', 'nano-qwen', '-o', '/tmp/x.gguf', '--quantize', 'q9'], 'invalid-argument'],
   ])('refuses %j with %s', async (parameters, code) => {
     const outcome = await tandem(...parameters)

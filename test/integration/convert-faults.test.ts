@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { type ConvertOptions, convert } from '../../src/convert/convert.ts'
 import { readGguf } from '../../src/formats/gguf/read.ts'
 import { type FolderDescription, golden, makeFolder } from '../golden/convert-folder.ts'
+import { writeZeroCheckpoint } from './zero-checkpoint.ts'
 
 let directory: string
 let output: string
@@ -47,6 +48,7 @@ describe('arguments', () => {
     ['no output', 'x', {}],
     ['an output that is no text', 'x', { output: 7 }],
     ['an unknown type', 'x', { output: 'x', quantization: 'q4' }],
+    ['a permission that is none', 'x', { output: 'x', allowRequantize: 'yes' }],
     ['a name of Object.prototype as type', 'x', { output: 'x', quantization: 'constructor' }],
     ['a signal that is none', 'x', { output: 'x', signal: {} }],
   ]
@@ -61,9 +63,9 @@ describe('arguments', () => {
 describe('a folder', () => {
   it('that does not exist', async () => refuses(join(directory, 'missing'), { code: 'not-found' }))
 
-  it('that is a file', async () => {
-    await writeFile(join(directory, 'file'), '')
-    await refuses(join(directory, 'file'), { code: 'invalid-argument' })
+  it('that is a file, and no GGUF file', async () => {
+    await writeFile(join(directory, 'file'), 'something else, of some length')
+    await refuses(join(directory, 'file'), { code: 'invalid-file', message: expect.stringContaining('GGUF') })
   })
 
   it.each(['config.json', 'tokenizer.json', 'model.safetensors'])('without %s', async (name) => {
@@ -284,7 +286,13 @@ describe('a conversion', () => {
   it('takes the same memory for a checkpoint of any size', async () => {
     const sizes = { hidden_size: 1024, intermediate_size: 40_960, num_attention_heads: 8, num_key_value_heads: 8 }
     const folder = await folderOf(QWEN2, { config: { ...sizes, tie_word_embeddings: true } })
-    await writeSparse(join(folder, 'model.safetensors'), sizes.hidden_size, sizes.intermediate_size)
+    await writeZeroCheckpoint(join(folder, 'model.safetensors'), {
+      vocabulary: 325,
+      hidden: sizes.hidden_size,
+      feedForward: sizes.intermediate_size,
+      keyValue: sizes.hidden_size,
+      layers: 1,
+    })
     await convert(await folderOf('qwen2-tied-bf16-sharded'), { output })
     const before = process.memoryUsage.rss()
     let peak = before
@@ -297,31 +305,3 @@ describe('a conversion', () => {
     expect(peak - before).toBeLessThan(150e6)
   })
 })
-
-/** A checkpoint of zeros of Qwen2 with one layer, which takes no room on the disk. */
-async function writeSparse(path: string, hidden: number, feedForward: number): Promise<void> {
-  const shapes: Record<string, number[]> = { 'model.embed_tokens.weight': [325, hidden], 'model.norm.weight': [hidden] }
-  const block = 'model.layers.0.'
-  for (const name of ['input_layernorm', 'post_attention_layernorm']) shapes[`${block}${name}.weight`] = [hidden]
-  for (const name of ['q', 'k', 'v']) {
-    shapes[`${block}self_attn.${name}_proj.weight`] = [hidden, hidden]
-    shapes[`${block}self_attn.${name}_proj.bias`] = [hidden]
-  }
-  shapes[`${block}self_attn.o_proj.weight`] = [hidden, hidden]
-  for (const name of ['gate', 'up']) shapes[`${block}mlp.${name}_proj.weight`] = [feedForward, hidden]
-  shapes[`${block}mlp.down_proj.weight`] = [hidden, feedForward]
-  const header: Record<string, unknown> = {}
-  let end = 0
-  for (const [name, shape] of Object.entries(shapes)) {
-    const begin = end
-    end += 2 * shape.reduce((product, n) => product * n, 1)
-    header[name] = { dtype: 'BF16', shape, data_offsets: [begin, end] }
-  }
-  const text = Buffer.from(JSON.stringify(header))
-  const length = Buffer.alloc(8)
-  length.writeBigUInt64LE(BigInt(text.length))
-  const handle = await open(path, 'w')
-  await handle.write(Buffer.concat([length, text]))
-  await handle.truncate(8 + text.length + end)
-  await handle.close()
-}

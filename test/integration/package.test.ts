@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeSmallModels, type SmallModels } from './small-models.ts'
 
+const NANO_QWEN = fileURLToPath(new URL('../../models/nano-qwen', import.meta.url))
 const ENTRY = fileURLToPath(new URL('../../dist/index.js', import.meta.url))
 
 let small: SmallModels
@@ -58,5 +60,23 @@ describe('the built package', () => {
     }
     const after = worker('post((await model.generate([11, 12])).ids); await model.dispose()')
     expect(await message(after)).toBeInstanceOf(Array)
+  })
+
+  it('survives a worker that is terminated in the middle of a conversion', async () => {
+    const output = join(small.directory, 'terminated.gguf')
+    for (let round = 0; round < 5; round++) {
+      const converting = new Worker(
+        `import(${JSON.stringify(pathToFileURL(ENTRY).href)}).then(({ convert }) =>
+          convert(${JSON.stringify(NANO_QWEN)}, {
+            output: ${JSON.stringify(output)},
+            quantization: 'iq4_xs',
+            onProgress: () => require('node:worker_threads').parentPort.postMessage('running'),
+          }))`,
+        { eval: true },
+      )
+      expect(await message(converting)).toBe('running')
+      await converting.terminate()
+    }
+    expect(existsSync(output)).toBe(false)
   })
 })

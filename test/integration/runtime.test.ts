@@ -109,6 +109,27 @@ describe('load', () => {
     await expect(loading).rejects.toMatchObject({ code: 'invalid-argument' })
   })
 
+  it('converts to a mix of types, once', async () => {
+    const cacheDirectory = join(small.directory, 'mixed-cache')
+    for (let round = 0; round < 2; round++) {
+      await using model = await load(small.qwen, options({ cacheDirectory, quantization: 'q4_k_m' }))
+      expect(model.file.quantization).toBe('q4_k_m')
+      expect((await model.generate([11, 12, 13], { maxNewTokens: 2 })).ids).toHaveLength(2)
+      expect(await readdir(cacheDirectory)).toEqual([expect.stringMatching(/^small-qwen-q4_k_m-/)])
+    }
+  })
+
+  it.each([
+    ['q4_k_m', 'unsupported-option', /q4_k, .*received q4_k_m for t5/],
+    ['q4', 'invalid-argument', /q4_k_m, .*received 'q4'/],
+    [8, 'invalid-argument', /received 8/],
+  ])('refuses the quantization %j of an encoder-decoder with %s', async (quantization, code, pattern) => {
+    const cacheDirectory = join(small.directory, 'refused-cache')
+    const loading = load(small.t5, options({ cacheDirectory, quantization: quantization as string }))
+    await expect(loading).rejects.toMatchObject({ code, message: expect.stringMatching(pattern) })
+    if (existsSync(cacheDirectory)) expect(await readdir(cacheDirectory)).toEqual([])
+  })
+
   it('refuses a broken cache entry instead of running it', async () => {
     const cacheDirectory = join(small.directory, 'broken-cache')
     await (await load(small.t5, options({ cacheDirectory }))).dispose()

@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
-import { type ConvertOptions, convert } from '../../convert/convert.ts'
-import { TandemError } from '../../errors.ts'
+import { type ConversionReport, convert, QUANTIZATION_NAMES, requireQuantization } from '../../convert/convert.ts'
 import { locateModel } from '../../runtime/locate.ts'
 import type { CommandContext } from '../arguments.ts'
 import { ProgressBar } from '../ui.ts'
@@ -8,34 +7,50 @@ import { ProgressBar } from '../ui.ts'
 interface ConvertArguments {
   output: string
   quantize: string
+  allowRequantize?: boolean
   json?: boolean
 }
 
 export function convertCommand(command: Command, { terminal, signal }: CommandContext): Command {
   return command
-    .description('Convert a Hugging Face model folder to one GGUF file')
-    .argument('<dir>', 'the folder, or the name of an embedded model')
+    .description('Convert a Hugging Face model folder to one GGUF file, or a GGUF file to other types')
+    .argument('<model>', 'the folder, the name of an embedded model, or a .gguf file')
     .requiredOption('-o, --output <file.gguf>', 'the file to write')
-    .option('--quantize <type>', 'type of the weights: f32, f16, bf16 or q8_0', 'q8_0')
+    .option('--quantize <type>', `type of the weights, or a mix of types: ${QUANTIZATION_NAMES}`, 'q8_0')
+    .option('--allow-requantize', 'let a GGUF file that is quantised already be quantised again')
     .option('--json', 'print the report as JSON')
-    .action(async (directory: string, parsed: ConvertArguments) => {
-      const location = await locateModel(directory)
-      if (location.kind !== 'folder') {
-        throw new TandemError('invalid-argument', `${directory} is not a model folder`, { received: 'a file' })
-      }
+    .action(async (model: string, parsed: ConvertArguments) => {
+      const location = await locateModel(model)
       const bar = new ProgressBar(terminal.err, 'Converting')
       try {
         const report = await convert(location.path, {
           output: parsed.output,
-          quantization: parsed.quantize as NonNullable<ConvertOptions['quantization']>,
+          quantization: requireQuantization(parsed.quantize),
+          allowRequantize: parsed.allowRequantize === true,
           onProgress: ({ done, total }) => bar.update(done, total),
           signal,
         })
         bar.end()
+        for (const line of remarks(report)) terminal.err.write(`tandem: ${line}\n`)
         if (parsed.json === true) terminal.out.write(`${JSON.stringify(report)}\n`)
         else terminal.out.write(`${parsed.output}\n`)
       } finally {
         bar.end()
       }
     })
+}
+
+/** What a user should know about a file that was written all the same. */
+function remarks({ fallbacks, requantized, tensors }: ConversionReport): string[] {
+  const counts = new Map<string, number>()
+  for (const { wanted, type, rowLength } of fallbacks) {
+    const change = `rows of ${rowLength} values cannot be ${wanted} and became ${type}`
+    counts.set(change, (counts.get(change) ?? 0) + 1)
+  }
+  const lines = [...counts].map(([change, count]) => `${count} of ${tensors} tensors: ${change}`)
+  if (requantized === 0) return lines
+  return [
+    ...lines,
+    `${requantized} of ${tensors} tensors were quantised already: the original model gives better weights`,
+  ]
 }

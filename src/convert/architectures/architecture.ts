@@ -20,11 +20,6 @@ export interface TensorRule {
   optional?: boolean
   /** Multiplied into every value, in f32. Only for tensors that stay f32. */
   scale?: number
-  /**
-   * `always-f32` in every file; `f32-for-f16` where the others would be f16, because the values that meet it overflow
-   * half precision.
-   */
-  precision?: 'always-f32' | 'f32-for-f16'
 }
 
 /** A model of one architecture: everything that its config.json decides. */

@@ -2,7 +2,7 @@ import { TandemError } from '../../errors.ts'
 import type { Fields } from '../fields.ts'
 import type { Architecture, Model } from './architecture.ts'
 import { qwen2 } from './qwen2.ts'
-import { t5, umt5 } from './t5.ts'
+import { F32_FOR_F16_IN_T5, t5, umt5 } from './t5.ts'
 
 /** By `model_type` of config.json. */
 const MODEL_TYPES: Readonly<Record<string, Architecture>> = { qwen2, t5, umt5 }
@@ -14,6 +14,12 @@ const CLASS_NAMES: Readonly<Record<string, Architecture>> = {
   T5WithLMHeadModel: t5,
   UMT5ForConditionalGeneration: umt5,
 }
+
+/** Tensors, by their names in GGUF, whose input overflows half precision; by `general.architecture`. */
+export const F32_FOR_F16: ReadonlyMap<string, RegExp> = new Map([['t5', F32_FOR_F16_IN_T5]])
+
+/** Values of `general.architecture` that are encoder-decoders. */
+export const ENCODER_DECODERS: ReadonlySet<string> = new Set(['t5'])
 
 /**
  * What config.json describes.

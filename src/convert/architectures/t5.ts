@@ -98,6 +98,9 @@ function describe(config: Fields, variant: { scaled: boolean; biasInEveryBlock: 
   }
 }
 
+/** `wo`: where the file is f16, these stay f32. */
+export const F32_FOR_F16_IN_T5 = /\.ffn_down\.weight$/
+
 /** Checkpoints hold the one embedding under any of these names, some under several. */
 const EMBEDDINGS = ['shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight']
 
@@ -121,12 +124,7 @@ function stack(to: string, from: string, sizes: Sizes): TensorRule[] {
       ? [{ to: `${to}.blk.{}.ffn_gate.weight`, from: `${dense}.wi_0.weight`, shape: [feedForward, model] }]
       : []),
     { to: `${to}.blk.{}.ffn_up.weight`, from: `${dense}.${gated ? 'wi_1' : 'wi'}.weight`, shape: [feedForward, model] },
-    {
-      to: `${to}.blk.{}.ffn_down.weight`,
-      from: `${dense}.wo.weight`,
-      shape: [model, feedForward],
-      precision: 'f32-for-f16',
-    },
+    { to: `${to}.blk.{}.ffn_down.weight`, from: `${dense}.wo.weight`, shape: [model, feedForward] },
   ]
 }
 
@@ -145,6 +143,5 @@ function positionBias(to: string, from: string, { buckets, heads }: Sizes): Tens
     to: `${to}.blk.{}.attn_rel_b.weight`,
     from: `${from}.block.{}.layer.0.SelfAttention.relative_attention_bias.weight`,
     shape: [buckets, heads],
-    precision: 'always-f32',
   }
 }

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { TandemError } from '../../errors.ts'
+import { readFully } from '../files.ts'
 import { MAX_HEADER_BYTES, MAX_STRING_BYTES } from './limits.ts'
 import type { GgufText } from './types.ts'
 
@@ -51,10 +52,8 @@ export class Cursor {
     const length = Math.min(Math.max(bytes, WINDOW_BYTES), this.remaining)
     const window = Buffer.alloc(length)
     const start = this.position
-    for (let filled = 0; filled < length; ) {
-      const { bytesRead } = await this.handle.read(window, filled, length - filled, start + filled)
-      if (bytesRead === 0) throw this.invalid('became shorter while it was read', `${this.fileSize} bytes`, 'less')
-      filled += bytesRead
+    if (!(await readFully(this.handle, window, start))) {
+      throw this.invalid('became shorter while it was read', `${this.fileSize} bytes`, 'less')
     }
     this.window = window
     this.windowStart = start

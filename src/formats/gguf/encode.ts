@@ -10,7 +10,7 @@ export function encodeHeader(
   tensors: readonly GgufTensorInfo[],
   sizes: readonly number[],
 ): { pieces: Uint8Array[]; length: number; alignment: number } {
-  const alignment = DEFAULT_ALIGNMENT
+  const alignment = alignmentOf(metadata)
   const out = new Encoder()
   out.bytes(Buffer.from('GGUF', 'latin1'))
   out.uint32(VERSION)
@@ -32,6 +32,12 @@ export function encodeHeader(
   }
   out.bytes(Buffer.alloc(alignUp(out.length, alignment) - out.length))
   return { pieces: out.finish(), length: out.length, alignment }
+}
+
+/** A file that says how it is aligned, because its metadata come from another one, is aligned so. */
+function alignmentOf(metadata: ReadonlyMap<string, GgufValue>): number {
+  const entry = metadata.get('general.alignment')
+  return entry?.type === 'uint32' ? entry.value : DEFAULT_ALIGNMENT
 }
 
 const PIECE_BYTES = 1_048_576

@@ -134,11 +134,27 @@ export const TENSOR_TYPES: ReadonlyMap<number, TensorType> = new Map([
   [42, { name: 'q2_0', blockSize: 64, typeSize: 18 }],
 ])
 
-/** `ggml_type` numbers that the converter writes. */
-export const GGML_F32 = 0
-export const GGML_F16 = 1
-export const GGML_Q8_0 = 8
-export const GGML_BF16 = 30
+/** `ggml_type` numbers of what a conversion writes. */
+export const GGML_TYPES = {
+  f32: 0,
+  f16: 1,
+  q4_0: 2,
+  q4_1: 3,
+  q5_0: 6,
+  q5_1: 7,
+  q8_0: 8,
+  q2_k: 10,
+  q3_k: 11,
+  q4_k: 12,
+  q5_k: 13,
+  q6_k: 14,
+  iq4_nl: 20,
+  iq4_xs: 23,
+  bf16: 30,
+  mxfp4: 39,
+} as const
+
+export type WrittenType = keyof typeof GGML_TYPES
 
 /**
  * Bytes of a tensor without padding; undefined if the type is unknown, a row is not a whole number of blocks, or the
@@ -151,6 +167,16 @@ export function tensorBytes(type: number, shape: readonly number[]): number | un
   const blocks = shape.slice(1).reduce((product, dimension) => product * dimension, rowLength / kind.blockSize)
   const bytes = blocks * kind.typeSize
   return Number.isSafeInteger(bytes) ? bytes : undefined
+}
+
+/** The name of a `ggml_type`, for people. */
+export function typeName(type: number): string {
+  return TENSOR_TYPES.get(type)?.name ?? `type ${type}`
+}
+
+/** Whether rows of this length are a whole number of the type's blocks. */
+export function holdsRows(type: WrittenType, rowLength: number): boolean {
+  return rowLength % (TENSOR_TYPES.get(GGML_TYPES[type])?.blockSize ?? 1) === 0
 }
 
 /** `position` rounded up to a multiple of `alignment`; plain arithmetic, because bit masks end at 2^31. */

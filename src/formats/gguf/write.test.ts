@@ -42,6 +42,15 @@ describe('writing', () => {
     expect(await readdir(directory)).toEqual(['model.gguf'])
   })
 
+  it('aligns the data as the metadata say', async () => {
+    const aligned = new Map(metadata).set('general.alignment', { type: 'uint32', value: 256 })
+    const size = await writeGguf(output, { metadata: aligned, tensors }, { data })
+    const gguf = await readGguf(output)
+    expect(gguf.alignment).toBe(256)
+    expect(gguf.tensors.map(({ offset }) => offset % 256)).toEqual([0, 0])
+    expect(size).toBe((gguf.tensors[1]?.offset ?? 0) + 256)
+  })
+
   it('replaces an older file, and what an interrupted run left', async () => {
     await writeFile(output, 'old')
     await writeFile(`${output}.part`, 'left over')
