@@ -41,11 +41,9 @@ export async function readGguf(path: string): Promise<GgufFile> {
 }
 
 async function readHeader(cursor: Cursor): Promise<GgufFile> {
-  await cursor.need(24, 'the file header')
-  const magic = cursor.uint32()
-  if (magic !== MAGIC) {
-    throw cursor.invalid('is not a GGUF file', 'the magic bytes "GGUF"', `0x${magic.toString(16).padStart(8, '0')}`)
-  }
+  await cursor.need(Math.min(24, Math.max(cursor.fileSize, 1)), 'the file header')
+  if (!cursor.has(4) || cursor.uint32() !== MAGIC) throw cursor.notGguf()
+  await cursor.need(20, 'the file header')
   const version = cursor.uint32()
   if (!SUPPORTED_VERSIONS.includes(version)) {
     throw cursor.invalid('has an unknown GGUF version', SUPPORTED_VERSIONS.join(' or '), `${version}`)
