@@ -4,12 +4,13 @@ import { basename, join, resolve } from 'node:path'
 import { TandemError } from '../errors.ts'
 import { fileKind, KIND_BYTES } from '../formats/file-kind.ts'
 import { describeFileError, requireFile } from '../formats/files.ts'
+import { MAX_STRING_BYTES } from '../formats/gguf/limits.ts'
 import { openSafetensors, type Safetensors } from '../formats/safetensors.ts'
 import { parseJson } from '../json.ts'
 import { Fields, isJsonObject, type JsonObject } from './fields.ts'
 
-/** The largest tokenizer.json are some 35 MB; the other files are far smaller. */
-const MAX_TEXT_BYTES = 268_435_456
+/** Each file becomes one value of the GGUF file. The largest tokenizer.json are some 35 MB, the others far smaller. */
+const MAX_TEXT_BYTES = MAX_STRING_BYTES
 
 /** A JSON file: its text as it is, to travel in the GGUF file, and its content. */
 export interface JsonFile {

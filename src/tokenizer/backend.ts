@@ -4,7 +4,7 @@ import { type AddedTokenEntry, addedTokenEntry, isObject, parseObject, type Toke
 import { refuseFatalFile, refuseFatalTokens, type TextLimits } from './fatal.ts'
 
 /** Gemma's file, the largest in use, has 33 MB; anything far beyond is not a vocabulary. */
-const MAX_FILE_LENGTH = 256 * 2 ** 20
+const MAX_FILE_LENGTH = 128 * 2 ** 20
 
 /** What the two files of a tokenizer amount to. */
 export interface LoadedBackend {

@@ -8,6 +8,7 @@ import {
   MAX_KEY_BYTES,
   MAX_METADATA_KEYS,
   MAX_STRING_BYTES,
+  MAX_STRINGS,
   MAX_TENSORS,
   SUPPORTED_VERSIONS,
 } from './limits.ts'
@@ -67,12 +68,16 @@ function count(cursor: Cursor, what: string, smallest: number, limit: number): n
 
 async function readMetadata(cursor: Cursor, keyCount: number): Promise<Map<string, GgufValue>> {
   const metadata = new Map<string, GgufValue>()
+  let strings = 0
   for (let i = 0; i < keyCount; i++) {
     const key = await cursor.name('metadata key', MAX_KEY_BYTES)
     if (metadata.has(key)) throw cursor.invalid('has a metadata key twice', 'each key once', JSON.stringify(key))
     await cursor.need(4, `the value of ${key}`)
     const type = valueType(cursor, key)
-    metadata.set(key, type === 'array' ? await readArray(cursor, key) : await readScalar(cursor, key, type))
+    const value = type === 'array' ? await readArray(cursor, key) : await readScalar(cursor, key, type)
+    if (value.type === 'array' && value.items === 'string') strings += value.value.length
+    if (strings > MAX_STRINGS) throw cursor.invalid('has too many strings', `at most ${MAX_STRINGS}`, `more at ${key}`)
+    metadata.set(key, value)
   }
   return metadata
 }
