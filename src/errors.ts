@@ -51,7 +51,9 @@ const MAX_CLAUSE_LENGTH = 1_500
 /** A clause in one line: what stands in a file must not look like a second message, nor fill a log. */
 function readable<T extends string | undefined>(clause: T): T | string {
   if (clause === undefined) return clause
-  const text = clause.length > MAX_CLAUSE_LENGTH ? `${clause.slice(0, MAX_CLAUSE_LENGTH)}…` : clause
+  // Callers without types can bring anything this far.
+  const given = String(clause)
+  const text = given.length > MAX_CLAUSE_LENGTH ? `${given.slice(0, MAX_CLAUSE_LENGTH)}…` : given
   return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
 }
 

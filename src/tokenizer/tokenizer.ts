@@ -138,9 +138,10 @@ export class Tokenizer {
       typeof neighbour === 'object'
         ? this.#loaded.specials.find(({ content }) => content === neighbour.specialToken)
         : undefined
+    requireAtMost(this.#loaded.limits.encoded, part.length, 'The text is too long to be encoded')
     this.#plain ??= plainBackend(this.#tokenizerJson, this.#loaded.specials)
     const text = stripped(part, entry(before), entry(after))
-    const encoding = await this.#plain.encode(text, null, { addSpecialTokens: false })
+    const encoding = await this.#plain.encode(text, null, { addSpecialTokens: false }).catch(unencodable)
     return { inputIds: encoding.getIds(), tokens: encoding.getTokens() }
   }
 
@@ -222,8 +223,7 @@ export class Tokenizer {
       encoding.truncate(Math.max(room - specials, 0), 0, this.#config?.truncationSide ?? 'right')
       return addSpecialTokens ? backend.postProcess(encoding, null, true) : encoding
     } catch (cause) {
-      const { message } = cause as Error
-      throw new TandemError('invalid-file', 'The tokenizer cannot encode this text', { received: message, cause })
+      return unencodable(cause)
     }
   }
 
@@ -237,6 +237,11 @@ export class Tokenizer {
     }
     return { id, token }
   }
+}
+
+function unencodable(cause: unknown): never {
+  const { message } = cause as Error
+  throw new TandemError('invalid-file', 'The tokenizer cannot encode this text', { received: message, cause })
 }
 
 function requireAtMost(limit: number, length: number, problem: string): void {

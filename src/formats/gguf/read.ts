@@ -32,7 +32,7 @@ export async function readGguf(path: string): Promise<GgufFile> {
   try {
     const handle = await open(path, 'r')
     try {
-      return await readHeader(new Cursor(handle, path, size))
+      return await parseGguf(new Cursor(handle, path, size))
     } finally {
       await handle.close()
     }
@@ -41,7 +41,8 @@ export async function readGguf(path: string): Promise<GgufFile> {
   }
 }
 
-async function readHeader(cursor: Cursor): Promise<GgufFile> {
+/** The same from any source of bytes, with the cursor at its beginning. */
+export async function parseGguf(cursor: Cursor): Promise<GgufFile> {
   await cursor.need(Math.min(24, Math.max(cursor.fileSize, 1)), 'the file header')
   if (!cursor.has(4) || cursor.uint32() !== MAGIC) throw cursor.notGguf()
   await cursor.need(20, 'the file header')
