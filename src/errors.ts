@@ -39,17 +39,29 @@ export class TandemError extends Error {
   constructor(code: ErrorCode, problem: string, details: ErrorDetails = {}) {
     super(sentence(problem, details), details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
-    this.expected = details.expected
-    this.received = details.received
-    this.remedy = details.remedy
+    this.expected = readable(details.expected)
+    this.received = readable(details.received)
+    this.remedy = readable(details.remedy)
   }
+}
+
+/** Longest clause of a message, in UTF-16 units: names in a file can have a hundred million. */
+const MAX_CLAUSE_LENGTH = 1_500
+
+/** A clause in one line: what stands in a file must not look like a second message, nor fill a log. */
+function readable<T extends string | undefined>(clause: T): T | string {
+  if (clause === undefined) return clause
+  // Callers without types can bring anything this far.
+  const given = String(clause)
+  const text = given.length > MAX_CLAUSE_LENGTH ? `${given.slice(0, MAX_CLAUSE_LENGTH)}…` : given
+  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
 }
 
 function sentence(problem: string, { expected, received, remedy }: ErrorDetails): string {
   const clauses = [
-    expected === undefined ? undefined : `expected ${expected}`,
-    received === undefined ? undefined : `received ${received}`,
+    expected === undefined ? undefined : `expected ${readable(expected)}`,
+    received === undefined ? undefined : `received ${readable(received)}`,
   ].filter((clause) => clause !== undefined)
   const facts = clauses.length === 0 ? '' : `: ${clauses.join(', ')}`
-  return `${problem}${facts}${remedy === undefined ? '' : `. ${remedy}`}`
+  return `${readable(problem)}${facts}${remedy === undefined ? '' : `. ${readable(remedy)}`}`
 }

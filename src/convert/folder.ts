@@ -2,12 +2,15 @@ import { isUtf8 } from 'node:buffer'
 import { readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { TandemError } from '../errors.ts'
+import { fileKind, KIND_BYTES } from '../formats/file-kind.ts'
 import { describeFileError, requireFile } from '../formats/files.ts'
+import { MAX_STRING_BYTES } from '../formats/gguf/limits.ts'
 import { openSafetensors, type Safetensors } from '../formats/safetensors.ts'
+import { parseJson } from '../json.ts'
 import { Fields, isJsonObject, type JsonObject } from './fields.ts'
 
-/** The largest tokenizer.json are some 35 MB; the other files are far smaller. */
-const MAX_TEXT_BYTES = 268_435_456
+/** Each file becomes one value of the GGUF file. The largest tokenizer.json are some 35 MB, the others far smaller. */
+const MAX_TEXT_BYTES = MAX_STRING_BYTES
 
 /** A JSON file: its text as it is, to travel in the GGUF file, and its content. */
 export interface JsonFile {
@@ -75,12 +78,22 @@ async function readJson(directory: string, name: string): Promise<JsonFile | und
   if (text === undefined) return undefined
   let content: unknown
   try {
-    content = JSON.parse(text)
+    content = parseJson(text)
   } catch (cause) {
-    throw new TandemError('invalid-file', `${name} is not JSON`, { cause, received: JSON.stringify(text.slice(0, 40)) })
+    throw notJson(name, text, cause)
   }
   if (!isJsonObject(content)) throw new TandemError('invalid-file', `${name} is not a JSON object`)
   return { text, content }
+}
+
+function notJson(name: string, text: string, cause: unknown): TandemError {
+  const kind = text.trimStart().startsWith('{') ? undefined : fileKind(Buffer.from(text.slice(0, KIND_BYTES)))
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new TandemError('invalid-file', `${name} is not JSON`, {
+    received: kind?.name ?? (text === '' ? 'an empty file' : reason),
+    remedy: kind?.remedy ?? 'Download the file again',
+    cause,
+  })
 }
 
 async function readText(directory: string, name: string): Promise<string | undefined> {

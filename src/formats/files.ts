@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { stat } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { TandemError } from '../errors.ts'
 
 /**
@@ -33,6 +33,26 @@ export async function readFully(handle: FileHandle, target: Uint8Array, position
   return true
 }
 
+/**
+ * Whether there is anything under a name.
+ * @throws TandemError `io` where that cannot be told
+ */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return true
+  } catch (cause) {
+    const error = describeFileError(cause, `${path} cannot be reached`)
+    if (systemCode(cause) === 'ENOENT' || systemCode(cause) === 'ENOTDIR') return false
+    throw error
+  }
+}
+
+/** The system's code of a file operation that failed; undefined for any other error. */
+export function systemCode(cause: unknown): string | undefined {
+  return cause instanceof Error && 'syscall' in cause && 'code' in cause ? String(cause.code) : undefined
+}
+
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOENT: 'Check the path',
   ENOTDIR: 'Check the path: a part of it is a file',
@@ -42,6 +62,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'The disk is full: free some space or choose another place',
   EDQUOT: 'The disk quota is used up: free some space or choose another place',
   EISDIR: 'Name a file, not a directory',
+  EMFILE: 'Too many files are open: close some, or raise the limit (ulimit -n)',
+  ENAMETOOLONG: 'Choose a shorter name',
 }
 
 /**
@@ -49,7 +71,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
  * caller's own, out of its callback) stays what it is.
  */
 export function describeFileError(cause: unknown, problem: string): unknown {
-  const code = cause instanceof Error && 'syscall' in cause && 'code' in cause ? String(cause.code) : undefined
+  const code = systemCode(cause)
   if (code === undefined) return cause
   const remedy = REMEDIES[code]
   return new TandemError(code === 'ENOENT' ? 'not-found' : 'io', `${problem} (${code})`, {

@@ -1,11 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { TandemError } from '../errors.ts'
+import { checkStructure } from './safetensors-structure.ts'
 
 /** The limit of the reference implementation (`MAX_HEADER_SIZE` in safetensors/src/tensor.rs). */
 export const MAX_HEADER_BYTES = 100_000_000
-
-/** Header, tensor, shape: nothing in the format is nested deeper. */
-const MAX_DEPTH = 3
 
 /** Bits of one value of every type that the format knows; the narrow float types are not whole bytes. */
 const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
@@ -67,54 +65,6 @@ export function parseHeader(header: Buffer, fileSize: number, file: string): Saf
     .map(([name, value]) => parseEntry(name, value, dataStart, file))
   checkCoverage(entries, dataStart, fileSize, file)
   return entries.sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-/**
- * What JSON.parse lets pass: a name twice in an object (it keeps the last), and nesting without end. One pass over the
- * characters, because a regular expression would need quadratic time for some broken headers.
- */
-function checkStructure(text: string, file: string): void {
-  const names: Set<string>[] = []
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i]
-    if (character === '{' || character === '[') {
-      if (names.push(new Set()) > MAX_DEPTH) {
-        throw invalidSafetensors(file, 'has a header that is nested too deep', `${MAX_DEPTH} levels`, 'more')
-      }
-    } else if (character === '}' || character === ']') names.pop()
-    else if (character === '"') {
-      const end = endOfString(text, i)
-      const raw = text.slice(i, end)
-      const name = raw.includes('\\') ? JSON.stringify(unescaped(raw)) : raw
-      i = end - 1
-      if (!isName(text, end)) continue
-      if (names.at(-1)?.has(name) === true)
-        throw invalidSafetensors(file, 'has a name twice in its header', 'each once', name)
-      names.at(-1)?.add(name)
-    }
-  }
-}
-
-/** Index after the closing quote of the string that opens at `start`. */
-function endOfString(text: string, start: number): number {
-  let i = start + 1
-  while (i < text.length && text[i] !== '"') i += text[i] === '\\' ? 2 : 1
-  return i + 1
-}
-
-/** A bad escape is left for JSON.parse to refuse. */
-function unescaped(raw: string): unknown {
-  try {
-    return JSON.parse(raw)
-  } catch {
-    return raw
-  }
-}
-
-function isName(text: string, end: number): boolean {
-  let i = end
-  while (text[i] === ' ' || text[i] === '\n' || text[i] === '\r' || text[i] === '\t') i++
-  return text[i] === ':'
 }
 
 function parseEntry(name: string, value: unknown, dataStart: number, file: string): SafetensorsEntry {

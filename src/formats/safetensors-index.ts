@@ -1,7 +1,9 @@
-import { access, readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TandemError } from '../errors.ts'
-import { requireFile } from './files.ts'
+import { parseJson } from '../json.ts'
+import { SAVE_AS_SAFETENSORS } from './file-kind.ts'
+import { describeFileError, exists, requireFile } from './files.ts'
 import { invalidSafetensors } from './safetensors-header.ts'
 
 export const SINGLE = 'model.safetensors'
@@ -9,13 +11,6 @@ export const INDEX = 'model.safetensors.index.json'
 
 /** An index names each tensor once: 100 MB would be a million of them. */
 const MAX_INDEX_BYTES = 100_000_000
-
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
-}
 
 /**
  * The shard of every tensor, by the tensor's name.
@@ -27,9 +22,12 @@ export async function readIndex(directory: string): Promise<Map<string, string>>
   if ((await requireFile(path)) > MAX_INDEX_BYTES) {
     throw invalidSafetensors(INDEX, 'is too large', `at most ${MAX_INDEX_BYTES} bytes`, 'more')
   }
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw describeFileError(cause, `${path} cannot be read`)
+  })
   let index: unknown
   try {
-    index = JSON.parse(await readFile(path, 'utf8'))
+    index = parseJson(text)
   } catch (cause) {
     throw new TandemError('invalid-file', `${INDEX} is not JSON`, { cause })
   }
@@ -53,18 +51,28 @@ function isPlainName(file: unknown): file is string {
   return typeof file === 'string' && /^[^/\\\0:]+\.safetensors$/.test(file)
 }
 
+/** What lies in a folder in place of weights, the nearest first; none of these files is opened. */
+const OTHER_WEIGHTS: readonly { pattern: RegExp; remedy: string }[] = [
+  { pattern: /\.safetensors$/, remedy: `Fetch ${INDEX}, which says what each of the files holds` },
+  { pattern: /\.gguf$/, remedy: 'Name the GGUF file itself as the model' },
+  { pattern: /\.(?:bin|pt|pth|ckpt|pkl|pickle|bin\.index\.json)$/, remedy: SAVE_AS_SAFETENSORS },
+  { pattern: /\.(?:h5|msgpack|onnx|tflite|npz|ot)$/, remedy: 'Save the model as safetensors, with transformers' },
+]
+
 async function noWeights(directory: string): Promise<TandemError> {
-  const pickles = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'model.pt', 'consolidated.00.pth']
-  const found = await Promise.all(
-    pickles.map(async (name) => ((await exists(join(directory, name))) ? name : undefined)),
-  )
-  const pickle = found.find((name) => name !== undefined)
-  return new TandemError('not-found', `${directory} has no weights`, {
-    expected: `${SINGLE} or ${INDEX}`,
-    received: pickle ?? 'neither',
-    remedy:
-      pickle === undefined
-        ? 'Check that the path is the folder of a Hugging Face model and that its download is complete'
-        : 'That file can run code when it is opened, so it is never read: save the model with safetensors (save_pretrained of transformers does)',
+  const all = await readdir(directory).catch((cause: unknown) => {
+    throw describeFileError(cause, `${directory} cannot be read`)
   })
+  const names = all.sort()
+  for (const { pattern, remedy } of OTHER_WEIGHTS) {
+    const received = names.find((name) => pattern.test(name))
+    if (received !== undefined) return missing(directory, received, remedy)
+  }
+  const remedy = 'Check that the path is the folder of a Hugging Face model and that its download is complete'
+  return missing(directory, 'neither', remedy)
+}
+
+function missing(directory: string, received: string, remedy: string): TandemError {
+  const expected = `${SINGLE} or ${INDEX}`
+  return new TandemError('not-found', `${directory} has no weights that can be read`, { expected, received, remedy })
 }

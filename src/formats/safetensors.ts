@@ -2,10 +2,11 @@ import type { FileHandle } from 'node:fs/promises'
 import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { TandemError } from '../errors.ts'
-import { describeFileError, readFully, requireFile } from './files.ts'
+import { fileKind, KIND_BYTES } from './file-kind.ts'
+import { describeFileError, exists, readFully, requireFile } from './files.ts'
 import type { SafetensorsEntry } from './safetensors-header.ts'
 import { invalidSafetensors, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts'
-import { exists, INDEX, readIndex, SINGLE } from './safetensors-index.ts'
+import { INDEX, readIndex, SINGLE } from './safetensors-index.ts'
 
 export interface SafetensorsTensor extends SafetensorsEntry {
   /** Name of the file in its folder. */
@@ -42,9 +43,9 @@ export class Safetensors {
     }
   }
 
-  /** Closes the files. Idempotent. */
+  /** Closes the files. Idempotent; that a file which was only read cannot be closed harms nobody. */
   async close(): Promise<void> {
-    await Promise.all([...this.handles.values()].map((handle) => handle.close()))
+    await closeAll(this.handles)
   }
 }
 
@@ -67,9 +68,13 @@ export async function openSafetensors(directory: string): Promise<Safetensors> {
     if (weightMap !== undefined) requireAll(weightMap, tensors)
     return new Safetensors(tensors, handles)
   } catch (cause) {
-    await Promise.all([...handles.values()].map((handle) => handle.close()))
+    await closeAll(handles)
     throw describeFileError(cause, `The weights in ${directory} cannot be read`)
   }
+}
+
+async function closeAll(handles: ReadonlyMap<string, FileHandle>): Promise<void> {
+  await Promise.allSettled([...handles.values()].map((handle) => handle.close()))
 }
 
 async function openShard(
@@ -91,26 +96,27 @@ async function openShard(
 async function readHeader(handle: FileHandle, path: string): Promise<SafetensorsEntry[]> {
   const file = basename(path)
   const { size } = await handle.stat()
-  const start = Buffer.alloc(Math.min(8, size))
+  const start = Buffer.alloc(Math.min(KIND_BYTES, size))
   await fill(start, handle, { position: 0, file })
   const length = size < 8 ? 0n : start.readBigUInt64LE(0)
   const limit = Math.min(MAX_HEADER_BYTES, size - 8)
-  if (length < 2n || length > BigInt(limit)) {
-    throw invalidSafetensors(file, 'has a bad header length', `2 to ${Math.max(limit, 2)}`, guess(start, length))
-  }
+  if (length < 2n || length > BigInt(limit)) throw notSafetensors(file, start, `${length} of ${Math.max(limit, 0)}`)
   const header = Buffer.alloc(Number(length))
   await fill(header, handle, { position: 8, file })
   return parseHeader(header, size, file)
 }
 
-/** What stands in place of a header, where it is something well known. */
-function guess(start: Buffer, length: bigint): string {
-  const text = start.toString('latin1')
-  if (text.startsWith('version ')) return 'a Git LFS pointer: fetch the real file with git lfs pull'
-  if (text.startsWith('<')) return 'a web page in place of the file'
-  if (text.startsWith('PK')) return 'a zip archive, as PyTorch writes'
-  if (text.startsWith('GGUF')) return 'a GGUF file'
-  return `${length}`
+/** Says what stands in place of a header, where it is something well known. */
+function notSafetensors(file: string, start: Uint8Array, length: string): TandemError {
+  const kind = fileKind(start)
+  if (kind === undefined) {
+    return invalidSafetensors(file, 'has a bad header length', 'at least 2 bytes, within the file', length)
+  }
+  return new TandemError('invalid-file', `${file} is not a safetensors file`, {
+    expected: 'the length of a header',
+    received: kind.name,
+    remedy: kind.remedy,
+  })
 }
 
 function addTensor(

@@ -1,5 +1,6 @@
 import { TandemError } from '../errors.ts'
 import { architectureNumber, architectureOf, type ModelFile } from './model-file.ts'
+import { checkTensors } from './tensor-limits.ts'
 
 // libllama ends the process where these do not hold; nothing could be caught then. Limits of llama.cpp v0.5.0.
 const MAX_LAYERS = 512
@@ -17,6 +18,7 @@ export function checkLibllamaMetadata(file: ModelFile): void {
   requireRange(`${architecture}.block_count`, layers, [1, MAX_LAYERS])
   requireRange(`${architecture}.nextn_predict_layers`, count('nextn_predict_layers'), [0, layers])
   checkExperts(architecture, count)
+  checkTensors(file)
   checkTokens(file)
 }
 

@@ -1,4 +1,5 @@
 import { TandemError } from '../errors.ts'
+import { parseJson } from '../json.ts'
 import type { T5Parameters } from './addon.ts'
 import { architectureNumber, type ModelFile } from './model-file.ts'
 
@@ -40,7 +41,7 @@ function huggingFaceConfig(file: ModelFile): Record<string, unknown> {
   const text = file.metadata.get('tandem.config')?.value
   if (typeof text !== 'string') return {}
   try {
-    const config: unknown = JSON.parse(text)
+    const config: unknown = parseJson(text)
     if (typeof config === 'object' && config !== null) return config as Record<string, unknown>
   } catch {
     // Said below, with what to do.

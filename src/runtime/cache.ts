@@ -1,11 +1,13 @@
-import { createHash, type Hash, randomUUID } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, extname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type ConvertOptions, convert, converterVersion, requireQuantization } from '../convert/convert.ts'
 import { TandemError } from '../errors.ts'
+import { describeFileError, exists } from '../formats/files.ts'
+import { removeAbandoned } from '../formats/partial-file.ts'
 import type { ModelLocation } from './locate.ts'
 
 export interface CacheOptions {
@@ -18,9 +20,6 @@ export interface CacheOptions {
 
 /** Files of a model folder that decide what it computes. */
 const RELEVANT_EXTENSIONS = new Set(['.json', '.jinja', '.safetensors'])
-
-/** A conversion takes minutes at most; an unfinished file older than this was left by a process that died. */
-const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000
 
 /** `$TANDEM_CACHE`, else the platform's own place for caches. */
 export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
@@ -40,21 +39,17 @@ export async function convertIntoCache(folder: ModelLocation, options: CacheOpti
   const path = join(directory, `${folder.name}-${quantization}-${key.slice(0, 16)}.gguf`)
   if (await exists(path)) return path
   await makeDirectory(directory)
-  await removeAbandoned(directory)
-  // Every process writes a file of its own, so two that convert the same model never meet; the last rename stays.
-  const unfinished = `${path}.${process.pid}-${randomUUID()}.unfinished`
+  await removeAbandoned(directory, { isFolder: true })
   try {
     await convert(folder.path, {
-      output: unfinished,
+      output: path,
       quantization,
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(signal === undefined ? {} : { signal }),
     })
-    await rename(unfinished, path)
   } catch (error) {
-    await rm(unfinished, { force: true })
-    // Windows refuses to replace a file that another process has mapped; that file is the same model.
-    if ((error as NodeJS.ErrnoException).code === 'EPERM' && (await exists(path))) return path
+    // Windows refuses to replace a file that another process has mapped; that file is the same model, and complete.
+    if (error instanceof TandemError && error.code === 'io' && (await exists(path))) return path
     throw error
   }
   return path
@@ -63,13 +58,18 @@ export async function convertIntoCache(folder: ModelLocation, options: CacheOpti
 /** SHA-256 over names and contents of the relevant files, the type and the converter's version, in hex. */
 export async function folderKey(folder: string, quantization: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([converterVersion, quantization]))
-  const names = (await readdir(folder)).filter((name) => RELEVANT_EXTENSIONS.has(extname(name))).sort()
+  const all = await readdir(folder).catch((cause: unknown) => {
+    throw describeFileError(cause, `${folder} cannot be read`)
+  })
+  const names = all.filter((name) => RELEVANT_EXTENSIONS.has(extname(name))).sort()
   for (const name of names) await addFile(hash, join(folder, name), signal)
   return hash.digest('hex')
 }
 
 async function addFile(hash: Hash, path: string, signal: AbortSignal | undefined): Promise<void> {
-  const found = await stat(path)
+  const found = await stat(path).catch((cause: unknown) => {
+    throw describeFileError(cause, `${path} cannot be read`)
+  })
   if (!found.isFile()) return
   // The size delimits the contents, so that bytes cannot move from one file to the next unnoticed.
   hash.update(JSON.stringify([basename(path), found.size]))
@@ -83,7 +83,7 @@ async function addFile(hash: Hash, path: string, signal: AbortSignal | undefined
     )
   } catch (cause) {
     if (signal?.aborted) throw new TandemError('aborted', 'Loading the model was aborted', { cause })
-    throw new TandemError('io', `${path} cannot be read`, { received: (cause as Error).message, cause })
+    throw describeFileError(cause, `${path} cannot be read`)
   }
 }
 
@@ -97,23 +97,4 @@ async function makeDirectory(directory: string): Promise<void> {
       cause,
     })
   }
-}
-
-async function removeAbandoned(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (!name.includes('.unfinished')) continue
-    const path = join(directory, name)
-    const age = await stat(path).then(
-      ({ mtimeMs }) => Date.now() - mtimeMs,
-      () => 0,
-    )
-    if (age > ABANDONED_AFTER_MS) await rm(path, { force: true })
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }

@@ -78,9 +78,9 @@ export class Conversation implements AsyncDisposable {
         remedy: 'Await the answer, or abort it',
       })
     }
-    this.#isAnswering = true
     const turn: ChatMessage = { role: 'user', content: text }
     let maxNewTokens = this.#model.maxNewTokens(options) ?? DEFAULT_NEW_TOKENS
+    this.#isAnswering = true
     const prepare = async (): Promise<GenerationInput> => {
       const { input, room } = await this.#fit(turn, maxNewTokens)
       maxNewTokens = Math.min(maxNewTokens, room)

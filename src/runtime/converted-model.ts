@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TandemError } from '../errors.ts'
 import { type GgufFile, readGguf } from '../formats/gguf/read.ts'
+import { parseJson } from '../json.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { ModelLocation } from './locate.ts'
 
@@ -70,7 +71,7 @@ function jsonText(gguf: GgufFile, key: string, path: string): Record<string, unk
   const json = text(gguf, key)
   if (json === undefined) return undefined
   try {
-    const value: unknown = JSON.parse(json)
+    const value: unknown = parseJson(json)
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>
   } catch (cause) {
     throw new TandemError('invalid-file', `${key} of ${path} is not JSON`, { cause })

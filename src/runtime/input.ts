@@ -1,6 +1,7 @@
+import { inspect } from 'node:util'
 import { TandemError } from '../errors.ts'
 import type { Prompt } from '../generation/decoder.ts'
-import type { ChatMessage } from '../template/messages.ts'
+import { type ChatMessage, requirePlainData } from '../template/messages.ts'
 import { encodeChat } from './chat-prompt.ts'
 import type { ConvertedModel } from './converted-model.ts'
 
@@ -36,6 +37,7 @@ export async function encodeInput(
   options: InputOptions,
   file: ConvertedModel,
 ): Promise<EncodedInput> {
+  requireRunOptions(options)
   checkOptions(options)
   const { appendEos = false } = options
   if (typeof input === 'string') {
@@ -71,7 +73,38 @@ function checkOptions({ appendEos, addGenerationPrompt, tools }: InputOptions): 
   for (const [name, value] of Object.entries({ appendEos, addGenerationPrompt })) {
     if (value !== undefined && typeof value !== 'boolean') throw invalid(`Bad ${name}`, 'true or false', typeof value)
   }
-  if (tools !== undefined && !Array.isArray(tools)) throw invalid('Bad tools', 'a list of JSON schemas', typeof tools)
+  if (tools === undefined) return
+  const areObjects = Array.isArray(tools) && tools.every((tool: unknown) => typeof tool === 'object' && tool !== null)
+  if (!areObjects) throw invalid('Bad tools', 'a list of JSON schemas', inspect(tools, { depth: 0 }))
+  requirePlainData(tools, 'tools')
+}
+
+/**
+ * What a generation is given beside the options of its search, for callers without types.
+ * @throws TandemError `invalid-argument`
+ */
+export function requireRunOptions(options: unknown): void {
+  const received = inspect(options, { depth: 0 })
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalid('Bad options', 'an object', received)
+  }
+  const { signal, onStep }: { signal?: unknown; onStep?: unknown } = options
+  const isSignal = typeof signal === 'object' && signal !== null && 'aborted' in signal && 'addEventListener' in signal
+  if (signal !== undefined && !isSignal) throw invalid('Bad signal', 'an AbortSignal', inspect(signal, { depth: 0 }))
+  if (onStep !== undefined && typeof onStep !== 'function') {
+    throw invalid('Bad onStep', 'a function', inspect(onStep, { depth: 0 }))
+  }
+}
+
+/** Before any work, and with both numbers: a decoder would find out only when its context is full. */
+export function requireRoom({ attentionMask }: Prompt, contextSize: number): void {
+  const tokens = attentionMask.reduce((sum, value) => sum + value, 0)
+  if (tokens <= contextSize) return
+  throw new TandemError('context-full', 'The input has more tokens than the context', {
+    expected: `at most ${contextSize}`,
+    received: `${tokens}`,
+    remedy: 'Shorten it, or load the model with a larger contextSize (--context-size)',
+  })
 }
 
 function tokenInput(input: unknown): EncodedInput | undefined {

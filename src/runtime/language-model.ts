@@ -12,7 +12,15 @@ import { Conversation, type ConversationModel, type ConversationOptions } from '
 import type { ConvertedModel } from './converted-model.ts'
 import { type GenerationEvent, type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
 import { type GenerationStream, startStream } from './generation-stream.ts'
-import { checkedPrompt, type EncodedInput, encodeInput, type GenerationInput, type InputOptions } from './input.ts'
+import {
+  checkedPrompt,
+  type EncodedInput,
+  encodeInput,
+  type GenerationInput,
+  type InputOptions,
+  requireRoom,
+  requireRunOptions,
+} from './input.ts'
 
 /** Options of one generation: Hugging Face's, how to read the input, and how to follow it. */
 export type GenerateOptions = GenerationOptions &
@@ -89,6 +97,7 @@ export abstract class LanguageModel implements AsyncDisposable {
 
   /** Generates one text in pieces; see {@link GenerationStream}. */
   stream(input: GenerationInput, options: GenerateOptions = {}): GenerationStream {
+    requireRunOptions(options)
     return startStream(
       this.#run(
         async () => input,
@@ -128,6 +137,7 @@ export abstract class LanguageModel implements AsyncDisposable {
       const config = this.resolve(generationOptions(options()))
       const encoded = await this.encode(read, options())
       const prompt = this.promptOf(encoded, config)
+      requireRoom(prompt, this.contextSize)
       // Before any work: an encoder may take long.
       lengthLimit(config, this.kind === 'encoder-decoder' ? 1 : prompt.inputIds.length)
       const { stopStrings } = config

@@ -5,6 +5,7 @@ import { convertIntoCache } from './cache.ts'
 import { ChatModel } from './chat.ts'
 import { readConvertedModel } from './converted-model.ts'
 import type { LanguageModel, ModelDefaults } from './language-model.ts'
+import { requireLoadOptions } from './load-options.ts'
 import { locateModel } from './locate.ts'
 import { Text2TextModel } from './text2text.ts'
 
@@ -25,6 +26,7 @@ export interface LoadOptions extends OpenOptions, ModelDefaults {
  * library reports (`library-missing`, `device-unavailable`, `out-of-memory`, …).
  */
 export async function load(model: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  requireLoadOptions(options)
   const { quantization, cacheDirectory, onProgress, signal, generationConfig, modelDefaults, ...engineOptions } =
     options
   const begin = performance.now()

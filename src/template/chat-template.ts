@@ -14,6 +14,9 @@ export interface ChatTemplateOptions {
   tools?: readonly object[]
 }
 
+/** Templates in use have up to 30,000 characters. */
+const MAX_TEMPLATE_LENGTH = 1_000_000
+
 /** A thousand messages take some 20 ms; a template that needs longer than this was written to hang. */
 const TIME_LIMIT_MS = 1_000
 
@@ -38,6 +41,12 @@ export function applyChatTemplate(messages: readonly ChatMessage[], options: Cha
 }
 
 function parseTemplate(text: string): Template {
+  if (text.length > MAX_TEMPLATE_LENGTH) {
+    throw new TandemError('invalid-file', 'The chat template is too long', {
+      expected: `at most ${MAX_TEMPLATE_LENGTH} characters`,
+      received: `${text.length}`,
+    })
+  }
   try {
     return new Template(text)
   } catch (cause) {

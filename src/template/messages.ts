@@ -22,7 +22,40 @@ export function requireMessages(messages: unknown): ChatMessage[] {
       received: Array.isArray(messages) ? 'an empty list' : kindOf(messages),
     })
   }
-  return messages.map((message: unknown, index) => requireMessage(message, `message ${index + 1}`))
+  return messages.map((message: unknown, index) => {
+    const name = `message ${index + 1}`
+    requirePlainData(message, name)
+    return requireMessage(message, name)
+  })
+}
+
+/** Messages and schemas have some ten levels; templates walk through them by calling themselves. */
+const MAX_DEPTH = 64
+
+/** A book has some hundred thousand paragraphs. */
+const MAX_VALUES = 1_000_000
+
+/**
+ * Checks that a value can be walked through: that it does not hold itself, and has an end.
+ * @throws TandemError `invalid-argument`
+ */
+export function requirePlainData(value: unknown, name: string): void {
+  let level: object[] = isHolder(value) ? [value] : []
+  let values = 1
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) throw invalid(`${name} is nested too deep`, `at most ${MAX_DEPTH} levels`, 'more')
+    const next: object[] = []
+    for (const holder of level) {
+      for (const item of Object.values(holder)) if (isHolder(item)) next.push(item)
+      values += Object.keys(holder).length
+      if (values > MAX_VALUES) throw invalid(`${name} is too large`, `at most ${MAX_VALUES} values`, 'more')
+    }
+    level = next
+  }
+}
+
+function isHolder(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }
 
 function requireMessage(message: unknown, name: string): ChatMessage {

@@ -1,10 +1,10 @@
 import { AddedToken, Tokenizer as Backend, templateProcessing } from 'tokenizers'
 import { TandemError } from '../errors.ts'
 import { type AddedTokenEntry, addedTokenEntry, isObject, parseObject, type TokenizerConfig } from './config.ts'
-import { refuseFatalModel, refuseFatalSteps } from './fatal.ts'
+import { refuseFatalFile, refuseFatalTokens, type TextLimits } from './fatal.ts'
 
 /** Gemma's file, the largest in use, has 33 MB; anything far beyond is not a vocabulary. */
-const MAX_FILE_LENGTH = 256 * 2 ** 20
+const MAX_FILE_LENGTH = 128 * 2 ** 20
 
 /** What the two files of a tokenizer amount to. */
 export interface LoadedBackend {
@@ -19,6 +19,7 @@ export interface LoadedBackend {
   isByteLevel: boolean
   /** The decoder has rules about spaces that look at the text on both sides, such as " +(?=[,.])". */
   rewritesSpaces: boolean
+  limits: TextLimits
 }
 
 /**
@@ -36,15 +37,16 @@ export function loadBackend(tokenizerJson: string, config: TokenizerConfig | und
   const present = Array.isArray(file['added_tokens'])
     ? file['added_tokens'].map(addedTokenEntry).filter((entry) => entry !== undefined)
     : []
-  refuseFatalModel(file)
-  const backend = parseBackend(tokenizerJson)
-  refuseFatalSteps(file)
+  const limits = refuseFatalFile(file)
+  const backend = parseBackend(canonicalText(file))
   // A call decides about padding and truncation; what a training run left in the file must not.
   backend.disablePadding()
   backend.disableTruncation()
   const missing = config === undefined ? [] : missingTokens(present, config)
   if (missing.length > 0) backend.addAddedTokens(missing.map(nativeToken))
   if (config !== undefined) replacePostProcessor(backend, config)
+  const normalizer = backend.getNormalizer()
+  refuseFatalTokens([...present, ...missing], (text) => normalizer?.normalizeString(text) ?? text)
   const decoders = decoderSteps(file['decoder'])
   const specials = [...present, ...missing].filter((entry) => entry.special)
   return {
@@ -53,7 +55,20 @@ export function loadBackend(tokenizerJson: string, config: TokenizerConfig | und
     specialTexts: new Set(specials.map((entry) => entry.content)),
     hasByteFallback: decoders.some(({ type }) => type === 'ByteFallback'),
     isByteLevel: decoders.some(({ type }) => type === 'ByteLevel'),
+    limits,
     rewritesSpaces: decoders.some(({ type, pattern }) => type === 'Replace' && isObject(pattern) && 'Regex' in pattern),
+  }
+}
+
+/**
+ * The file as it was understood here. Of two equal names in an object JSON.parse keeps the last and the library may take
+ * both: it must not read what was not checked.
+ */
+function canonicalText(file: Record<string, unknown>): string {
+  try {
+    return JSON.stringify(file)
+  } catch (cause) {
+    throw new TandemError('invalid-file', 'tokenizer.json is nested too deep', { cause })
   }
 }
 
@@ -104,7 +119,15 @@ function replacePostProcessor(backend: Backend, { addBosToken, addEosToken, spec
   const pair = [bos, '$B', eos].filter((part) => part !== undefined).map((part) => `${part}:1`)
   const used = [bos, eos].filter((token) => token !== undefined)
   const ids = used.map((token): [string, number] => [token, backend.tokenToId(token) ?? 0])
-  backend.setPostProcessor(templateProcessing(single.join(' '), [...single, ...pair].join(' '), ids))
+  try {
+    backend.setPostProcessor(templateProcessing(single.join(' '), [...single, ...pair].join(' '), ids))
+  } catch (cause) {
+    throw new TandemError('invalid-file', 'tokenizer_config.json has a bos_token or eos_token that cannot be added', {
+      expected: 'a token without spaces and colons',
+      received: JSON.stringify(used),
+      cause,
+    })
+  }
 }
 
 /** The steps of a decoder, however deep they are nested. */

@@ -1,4 +1,5 @@
 import { TandemError } from '../errors.ts'
+import { parseJson } from '../json.ts'
 
 /** The tokens that Hugging Face gives a name. */
 export type SpecialTokenName = 'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'cls' | 'mask'
@@ -58,7 +59,7 @@ export function parseTokenizerConfig(text: string): TokenizerConfig {
 export function parseObject(text: string, file: string): Record<string, unknown> {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJson(text)
   } catch (cause) {
     throw new TandemError('invalid-file', `${file} is not JSON`, { received: (cause as Error).message, cause })
   }

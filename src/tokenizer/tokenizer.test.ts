@@ -4,6 +4,10 @@ import { Tokenizer } from './tokenizer.ts'
 
 const config = JSON.stringify({ eos_token: '<eos>', pad_token: { content: '<pad>' }, unk_token: null })
 
+/** As Qwen2 and Qwen2.5 have it. */
+const QWEN2 =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
 function coded(code: string): Error {
   return expect.objectContaining({ name: 'TandemError', code }) as Error
 }
@@ -63,16 +67,18 @@ describe('encode', () => {
     }
   })
 
-  it('refuses a text that would overrun the matcher, and takes the longest allowed', async () => {
-    const tokenizer = new Tokenizer(
-      tokenizerJson({
-        vocabulary: ['<unk>', ' '],
-        decoder: null,
-        preTokenizer: split('\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'),
-      }),
-    )
-    expect((await tokenizer.encode(`${' '.repeat(4_194_303)}x`, { maxLength: 8 })).inputIds).toHaveLength(8)
-    await expect(tokenizer.encode(' '.repeat(4_194_305))).rejects.toEqual(coded('invalid-argument'))
+  it.each([
+    ['of a pattern in use', QWEN2, 4_194_304],
+    ['of another pattern that looks back over a run', '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+', 65_536],
+  ])('takes the longest text %s, and no longer one, which would overrun the matcher', async (_, pattern, limit) => {
+    const vocabulary = ['<unk>', ' ']
+    const tokenizer = new Tokenizer(tokenizerJson({ vocabulary, decoder: null, preTokenizer: split(pattern) }))
+    expect((await tokenizer.encode(`${' '.repeat(limit - 1)}x`, { maxLength: 8 })).inputIds).toHaveLength(8)
+    await expect(tokenizer.encode(' '.repeat(limit + 1))).rejects.toMatchObject({
+      code: 'invalid-argument',
+      expected: `at most ${limit} characters`,
+      received: `${limit + 1}`,
+    })
   })
 
   it('takes a long run of one character in linear time', async () => {

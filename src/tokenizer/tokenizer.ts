@@ -3,7 +3,6 @@ import { TandemError } from '../errors.ts'
 import { type LoadedBackend, loadBackend } from './backend.ts'
 import { parseTokenizerConfig, type Side, type SpecialTokenName, type TokenizerConfig } from './config.ts'
 import { DecodeStream } from './decode-stream.ts'
-import { MAX_TEXT_LENGTH } from './fatal.ts'
 import { type PromptPart, plainBackend, replaceSpecialPieces, splitAtSpecialTokens, stripped } from './plain-text.ts'
 import type { ByteSpelling } from './stop-strings.ts'
 
@@ -93,12 +92,7 @@ export class Tokenizer {
         received: text === null ? 'null' : typeof text,
       })
     }
-    if (text.length > MAX_TEXT_LENGTH) {
-      throw new TandemError('invalid-argument', 'The text is too long to be encoded', {
-        expected: `at most ${MAX_TEXT_LENGTH} characters`,
-        received: String(text.length),
-      })
-    }
+    requireAtMost(this.#loaded.limits.encoded, text.length, 'The text is too long to be encoded')
     const { addSpecialTokens = true, appendEos = false, maxLength } = options
     const eos = appendEos ? this.#requireSpecialToken('eos', 'append the end of sequence') : undefined
     const room = maxLength === undefined ? undefined : requireLength(maxLength) - (eos === undefined ? 0 : 1)
@@ -144,9 +138,10 @@ export class Tokenizer {
       typeof neighbour === 'object'
         ? this.#loaded.specials.find(({ content }) => content === neighbour.specialToken)
         : undefined
+    requireAtMost(this.#loaded.limits.encoded, part.length, 'The text is too long to be encoded')
     this.#plain ??= plainBackend(this.#tokenizerJson, this.#loaded.specials)
     const text = stripped(part, entry(before), entry(after))
-    const encoding = await this.#plain.encode(text, null, { addSpecialTokens: false })
+    const encoding = await this.#plain.encode(text, null, { addSpecialTokens: false }).catch(unencodable)
     return { inputIds: encoding.getIds(), tokens: encoding.getTokens() }
   }
 
@@ -177,6 +172,8 @@ export class Tokenizer {
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
     const tokens = this.#textTokens(ids, options)
+    const length = tokens.reduce((sum, token) => sum + token.length, 0)
+    requireAtMost(this.#loaded.limits.decoded, length, 'The text of these ids is too long to be decoded at once')
     const decoder = this.#loaded.backend.getDecoder()
     return decoder === null ? tokens.join(' ') : decoder.decode(tokens)
   }
@@ -226,8 +223,7 @@ export class Tokenizer {
       encoding.truncate(Math.max(room - specials, 0), 0, this.#config?.truncationSide ?? 'right')
       return addSpecialTokens ? backend.postProcess(encoding, null, true) : encoding
     } catch (cause) {
-      const { message } = cause as Error
-      throw new TandemError('invalid-file', 'The tokenizer cannot encode this text', { received: message, cause })
+      return unencodable(cause)
     }
   }
 
@@ -241,6 +237,16 @@ export class Tokenizer {
     }
     return { id, token }
   }
+}
+
+function unencodable(cause: unknown): never {
+  const { message } = cause as Error
+  throw new TandemError('invalid-file', 'The tokenizer cannot encode this text', { received: message, cause })
+}
+
+function requireAtMost(limit: number, length: number, problem: string): void {
+  if (length <= limit) return
+  throw new TandemError('invalid-argument', problem, { expected: `at most ${limit} characters`, received: `${length}` })
 }
 
 function requireLength(maxLength: number): number {

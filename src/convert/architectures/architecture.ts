@@ -1,12 +1,11 @@
-import { MAX_ARRAY_ITEMS } from '../../formats/gguf/limits.ts'
 import type { GgufValue } from '../../formats/gguf/types.ts'
 import type { Fields } from '../fields.ts'
 
 /** llama.cpp's own limit (`LLAMA_MAX_LAYERS`). */
 export const MAX_BLOCKS = 512
 
-/** As many strings as the GGUF reader takes in an array; the largest published vocabularies have 262,144. */
-export const MAX_VOCABULARY = MAX_ARRAY_ITEMS
+/** The largest published vocabularies have 262,144; every row becomes a token in memory. */
+export const MAX_VOCABULARY = 1_048_576
 
 /** One tensor, or with {@link forEachBlock} one of every block: where it comes from and what becomes of it. */
 export interface TensorRule {

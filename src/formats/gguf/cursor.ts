@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { TandemError } from '../../errors.ts'
+import { fileKind } from '../file-kind.ts'
 import { readFully } from '../files.ts'
 import { MAX_HEADER_BYTES, MAX_STRING_BYTES } from './limits.ts'
 import type { GgufText } from './types.ts'
@@ -117,6 +118,16 @@ export class Cursor {
       expected,
       received,
       remedy: 'The file is damaged or was not written as GGUF; download or convert it again',
+    })
+  }
+
+  /** The file is something else; its first bytes may say what. */
+  notGguf(): TandemError {
+    const kind = fileKind(this.window)
+    return new TandemError('invalid-file', `${basename(this.path)} is not a GGUF file`, {
+      expected: 'the magic bytes "GGUF"',
+      received: kind?.name ?? `the bytes ${this.window.toString('hex', 0, 4)}`,
+      remedy: kind?.remedy ?? 'Name a model folder or a GGUF file that tandem convert wrote',
     })
   }
 

@@ -28,10 +28,13 @@ export const MAX_METADATA_KEYS = 65_536
 export const MAX_TENSORS = 1_048_576
 
 /** The longest value is a whole tokenizer.json: 35 MB for a vocabulary of 262,144 tokens. */
-export const MAX_STRING_BYTES = 268_435_456
+export const MAX_STRING_BYTES = 134_217_728
 
 /** The longest arrays are merges: some 500,000 strings. */
-export const MAX_ARRAY_ITEMS = 16_777_216
+export const MAX_ARRAY_ITEMS = 4_194_304
+
+/** Strings of all arrays together: each is an object of its own, and 16 million of them fill the heap of Node.js. */
+export const MAX_STRINGS = 8_388_608
 
 /** All metadata and tensor descriptions together, so that a reader's memory is bounded. */
-export const MAX_HEADER_BYTES = 1_073_741_824
+export const MAX_HEADER_BYTES = 402_653_184

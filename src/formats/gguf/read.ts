@@ -8,6 +8,7 @@ import {
   MAX_KEY_BYTES,
   MAX_METADATA_KEYS,
   MAX_STRING_BYTES,
+  MAX_STRINGS,
   MAX_TENSORS,
   SUPPORTED_VERSIONS,
 } from './limits.ts'
@@ -31,7 +32,7 @@ export async function readGguf(path: string): Promise<GgufFile> {
   try {
     const handle = await open(path, 'r')
     try {
-      return await readHeader(new Cursor(handle, path, size))
+      return await parseGguf(new Cursor(handle, path, size))
     } finally {
       await handle.close()
     }
@@ -40,12 +41,11 @@ export async function readGguf(path: string): Promise<GgufFile> {
   }
 }
 
-async function readHeader(cursor: Cursor): Promise<GgufFile> {
-  await cursor.need(24, 'the file header')
-  const magic = cursor.uint32()
-  if (magic !== MAGIC) {
-    throw cursor.invalid('is not a GGUF file', 'the magic bytes "GGUF"', `0x${magic.toString(16).padStart(8, '0')}`)
-  }
+/** The same from any source of bytes, with the cursor at its beginning. */
+export async function parseGguf(cursor: Cursor): Promise<GgufFile> {
+  await cursor.need(Math.min(24, Math.max(cursor.fileSize, 1)), 'the file header')
+  if (!cursor.has(4) || cursor.uint32() !== MAGIC) throw cursor.notGguf()
+  await cursor.need(20, 'the file header')
   const version = cursor.uint32()
   if (!SUPPORTED_VERSIONS.includes(version)) {
     throw cursor.invalid('has an unknown GGUF version', SUPPORTED_VERSIONS.join(' or '), `${version}`)
@@ -69,12 +69,16 @@ function count(cursor: Cursor, what: string, smallest: number, limit: number): n
 
 async function readMetadata(cursor: Cursor, keyCount: number): Promise<Map<string, GgufValue>> {
   const metadata = new Map<string, GgufValue>()
+  let strings = 0
   for (let i = 0; i < keyCount; i++) {
     const key = await cursor.name('metadata key', MAX_KEY_BYTES)
     if (metadata.has(key)) throw cursor.invalid('has a metadata key twice', 'each key once', JSON.stringify(key))
     await cursor.need(4, `the value of ${key}`)
     const type = valueType(cursor, key)
-    metadata.set(key, type === 'array' ? await readArray(cursor, key) : await readScalar(cursor, key, type))
+    const value = type === 'array' ? await readArray(cursor, key) : await readScalar(cursor, key, type)
+    if (value.type === 'array' && value.items === 'string') strings += value.value.length
+    if (strings > MAX_STRINGS) throw cursor.invalid('has too many strings', `at most ${MAX_STRINGS}`, `more at ${key}`)
+    metadata.set(key, value)
   }
   return metadata
 }

@@ -1,7 +1,9 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { partialName } from '../partial-file.ts'
 import { readGguf } from './read.ts'
 import type { GgufTensorInfo, GgufValue } from './types.ts'
 import { writeGguf } from './write.ts'
@@ -51,20 +53,25 @@ describe('writing', () => {
     expect(size).toBe((gguf.tensors[1]?.offset ?? 0) + 256)
   })
 
-  it('replaces an older file, and what an interrupted run left', async () => {
+  it('replaces an older file, and removes what a process left that died', async () => {
     await writeFile(output, 'old')
-    await writeFile(`${output}.part`, 'left over')
+    const { pid } = spawnSync(process.execPath, ['--version'])
+    await writeFile(partialName(output).replace(`-${process.pid}-`, `-${pid}-`), 'left over')
     await writeGguf(output, { metadata, tensors }, { data })
     expect((await readGguf(output)).tensors).toHaveLength(2)
     expect(await readdir(directory)).toEqual(['model.gguf'])
   })
 
-  it.skipIf(process.platform === 'win32')('does not follow a link that lies under the temporary name', async () => {
-    const precious = join(directory, 'precious')
-    await writeFile(precious, 'kept')
-    await symlink(precious, `${output}.part`)
-    await writeGguf(output, { metadata, tensors }, { data })
-    expect(await readFile(precious, 'utf8')).toBe('kept')
+  it('to one place by several at once leaves one complete file', async () => {
+    const slow = async function* (tensor: GgufTensorInfo) {
+      for await (const piece of data(tensor)) {
+        await new Promise(setImmediate)
+        yield piece
+      }
+    }
+    await Promise.all(Array.from({ length: 8 }, () => writeGguf(output, { metadata, tensors }, { data: slow })))
+    expect((await readGguf(output)).tensors).toHaveLength(2)
+    expect(await readdir(directory)).toEqual(['model.gguf'])
   })
 })
 
@@ -103,16 +110,21 @@ describe('a failure', () => {
     await fails({ data: abortSoon, signal: controller.signal }, { code: 'aborted' })
   })
 
-  it('because another process took the temporary file leaves that file alone', async () => {
+  it('because somebody took the unfinished file leaves that file alone', async () => {
+    let stolen = ''
     const steal = async function* (): AsyncGenerator<Uint8Array> {
-      await rm(`${output}.part`)
-      await writeFile(`${output}.part`, 'of another process')
+      stolen = join(directory, (await readdir(directory))[0] ?? '')
+      await rm(stolen)
+      await writeFile(stolen, 'of another process')
       yield* bytes(24, 1)
     }
     const options = { data: (tensor: GgufTensorInfo) => (tensor.name === 'a' ? steal() : bytes(36, 2)) }
-    await expect(writeGguf(output, { metadata, tensors }, options)).rejects.toMatchObject({ code: 'io' })
-    expect(await readFile(`${output}.part`, 'utf8')).toBe('of another process')
-    expect(await readdir(directory)).toEqual(['model.gguf.part'])
+    await expect(writeGguf(output, { metadata, tensors }, options)).rejects.toMatchObject({
+      code: 'io',
+      message: expect.stringMatching(/removed or replaced while it was written/),
+    })
+    expect(await readFile(stolen, 'utf8')).toBe('of another process')
+    expect(await readdir(directory)).toHaveLength(1)
   })
 })
 

@@ -2,7 +2,8 @@ import type { FileHandle } from 'node:fs/promises'
 import { open, rename, rm, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { TandemError } from '../../errors.ts'
-import { describeFileError } from '../files.ts'
+import { describeFileError, systemCode } from '../files.ts'
+import { partialName, removeAbandoned } from '../partial-file.ts'
 import { encodeHeader } from './encode.ts'
 import type { GgufTensorInfo, GgufValue } from './types.ts'
 import { alignUp, tensorBytes } from './types.ts'
@@ -20,10 +21,10 @@ export interface WriteOptions<T extends GgufTensorInfo> {
 }
 
 /**
- * Writes a GGUF file of version 3 to `FILE.part`, flushes it to the disk and renames it, so that under its final name
- * there is only ever a complete file, whatever happens in between.
+ * Writes a GGUF file of version 3 under a name of its own, flushes it to the disk and renames it, so that under its final
+ * name there is only ever a complete file, whatever happens in between and whoever writes there, too.
  * @returns size of the file in bytes
- * @throws TandemError `invalid-argument`, `not-found`, `io` or `aborted`; then `FILE.part` is gone
+ * @throws TandemError `invalid-argument`, `not-found`, `io` or `aborted`; then nothing is left
  */
 export async function writeGguf<T extends GgufTensorInfo>(
   path: string,
@@ -33,8 +34,9 @@ export async function writeGguf<T extends GgufTensorInfo>(
   const sizes = contents.tensors.map(sizeOf)
   const header = encodeHeader(contents.metadata, contents.tensors, sizes)
   const total = sizes.reduce((sum, size) => sum + alignUp(size, header.alignment), header.length)
+  await removeAbandoned(path)
   await requireRoom(path, total)
-  const part = `${path}.part`
+  const part = partialName(path)
   const handle = await create(part)
   try {
     const file = new Sink(handle, part, options.signal)
@@ -46,10 +48,12 @@ export async function writeGguf<T extends GgufTensorInfo>(
     await publish(handle, part, path)
     return total
   } catch (cause) {
+    const error = await describeWriteError(cause, path, total)
     await discard(handle, part)
-    throw describeFileError(cause, `${path} cannot be written`)
+    throw error
   } finally {
-    await handle.close()
+    // What was written has been flushed, or is gone: nothing depends on this.
+    await handle.close().catch(() => undefined)
   }
 }
 
@@ -117,25 +121,36 @@ async function requireRoom(path: string, total: number): Promise<void> {
         remedy: 'Name the file to write, for example model.gguf in that directory',
       })
     }
-    const { bavail, bsize } = await statfs(folder)
-    if (bavail * bsize >= total) return
-    throw new TandemError('io', `The disk of ${folder} is too full for ${path}`, {
-      expected: `${total} free bytes`,
-      received: `${bavail * bsize}`,
-      remedy: 'Free some space or choose another place',
-    })
+    const free = await freeBytes(folder)
+    if (free < total) throw diskFull(path, total, free)
   } catch (cause) {
     throw describeFileError(cause, `${path} cannot be written: its directory ${folder} cannot be used`)
   }
 }
 
-/**
- * A new file, never one that is there: what an earlier run left is removed, and a link planted under that name is not
- * followed.
- */
+async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize
+}
+
+function diskFull(path: string, total: number, free: number, cause?: unknown): TandemError {
+  return new TandemError('io', `The disk of ${dirname(path)} is too full for ${path} (ENOSPC)`, {
+    expected: `${total} free bytes`,
+    received: `${free}`,
+    remedy: 'Free some space or choose another place',
+    cause,
+  })
+}
+
+/** Another program can fill the disk in the middle of the work: what is free then is what counts. */
+async function describeWriteError(cause: unknown, path: string, total: number): Promise<unknown> {
+  const free = systemCode(cause) === 'ENOSPC' ? await freeBytes(dirname(path)).catch(() => undefined) : undefined
+  return free === undefined ? describeFileError(cause, `${path} cannot be written`) : diskFull(path, total, free, cause)
+}
+
+/** A new file, never one that is there; a link planted under that name is not followed. */
 async function create(part: string): Promise<FileHandle> {
   try {
-    await rm(part, { force: true })
     return await open(part, 'wx')
   } catch (cause) {
     throw describeFileError(cause, `${part} cannot be created`)
@@ -144,11 +159,8 @@ async function create(part: string): Promise<FileHandle> {
 
 async function publish(handle: FileHandle, part: string, path: string): Promise<void> {
   await handle.sync()
-  // Another process that converts to the same place replaces our file; what lies there then is not yet complete.
   if (!(await isSameFile(handle, part))) {
-    throw new TandemError('io', `${part} was replaced while it was written`, {
-      remedy: 'Another conversion to the same file is running: wait for it, or choose another output',
-    })
+    throw new TandemError('io', `${part} was removed or replaced while it was written`, { remedy: 'Convert again' })
   }
   await rename(part, path)
   await syncDirectory(dirname(path))
@@ -157,7 +169,10 @@ async function publish(handle: FileHandle, part: string, path: string): Promise<
 async function isSameFile(handle: FileHandle, path: string): Promise<boolean> {
   const [ours, there] = await Promise.all([
     handle.stat({ bigint: true }),
-    stat(path, { bigint: true }).catch(() => undefined),
+    stat(path, { bigint: true }).catch((cause: unknown) => {
+      if (systemCode(cause) === 'ENOENT') return undefined
+      throw cause
+    }),
   ])
   return there !== undefined && ours.ino === there.ino && ours.dev === there.dev
 }
@@ -173,7 +188,7 @@ async function syncDirectory(folder: string): Promise<void> {
   }
 }
 
-/** Removes what was begun, unless another process has put its own file there; the first error is the one to report. */
+/** Removes what was begun, unless somebody else has put a file there; the first error is the one to report. */
 async function discard(handle: FileHandle, part: string): Promise<void> {
   if (await isSameFile(handle, part).catch(() => false)) await rm(part, { force: true }).catch(() => undefined)
 }
