@@ -8,8 +8,10 @@ import { findVariant, type InstalledVariant, outsideArchive, VARIANTS, type Vari
 export type { Variant } from './variants.ts'
 
 const require = createRequire(import.meta.url)
-// The same depth from src/native and from dist/native.
-const ADDON = outsideArchive(fileURLToPath(new URL('../../build/Release/tandem.node', import.meta.url)))
+// The same depth from src/native and from dist/native. Another build, such as one with sanitizers, can be named.
+const ADDON =
+  process.env['TANDEM_ADDON'] ??
+  outsideArchive(fileURLToPath(new URL('../../build/Release/tandem.node', import.meta.url)))
 
 let addon: Addon | undefined
 let current: InstalledVariant | undefined
