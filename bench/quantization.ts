@@ -9,6 +9,7 @@
  * and it follows those of the golden file.
  *
  * - size: of the tensors, without the metadata
+ * - conversion: seconds of processor time, all threads together; the vocabulary takes its share
  * - tokens/s: greedy, one text at a time on one thread, in seconds of processor time, which other programs on the machine
  *   change less than those of a clock; the best of five runs
  * - KL: mean divergence from the distribution of f32, in nats, at every token of the answer that f32 gives
@@ -71,8 +72,8 @@ describe.each(CHOSEN_MODELS)('%s', (name) => {
     const lines = [
       `${name}, ${subject.cases.length} prompts, ${cpus()[0]?.model ?? 'unknown processor'} (${cpus().length} cores)`,
       '',
-      '| type | size (MB) | tokens/s | KL (nats) | same answer |',
-      '|---|---|---|---|---|',
+      '| type | size (MB) | conversion (s) | tokens/s | KL (nats) | same answer |',
+      '|---|---|---|---|---|---|',
     ]
     for (const quantization of quantizationsOf(subject.architecture)) {
       const line = await measure(subject, quantization, references)
@@ -98,7 +99,9 @@ function quantizationsOf(architecture: string): Quantization[] {
 
 async function measure(subject: Subject, quantization: Quantization, references: Reference[]): Promise<string> {
   const path = join(workspace, 'model.gguf')
+  const begin = process.cpuUsage()
   await convert(subject.folder, { output: path, quantization })
+  const conversion = secondsSince(begin)
   await using model = await load(path, { device: 'cpu', threads: 1 })
   if (references.length === 0) for (const one of subject.cases) references.push(await refer(model, subject, one))
   const { speed, answers } = await answer(model, subject)
@@ -107,6 +110,7 @@ async function measure(subject: Subject, quantization: Quantization, references:
   const columns = [
     quantization,
     (bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0),
+    conversion.toFixed(1),
     String(Number(speed.toPrecision(3))),
     quantization === 'f32' ? '0' : (await meanDivergence(model, references)).toExponential(1),
     subject.endless === undefined ? `${((100 * same) / answers.length).toFixed(1)} %` : '–',
@@ -141,10 +145,15 @@ async function answer(model: LanguageModel, subject: Subject): Promise<{ speed: 
     const begin = process.cpuUsage()
     answers = []
     for (const { input } of subject.cases) answers.push((await model.generate(input, optionsOf(subject))).ids)
-    const { user, system } = process.cpuUsage(begin)
-    speeds.push((1e6 * answers.flat().length) / (user + system))
+    speeds.push(answers.flat().length / secondsSince(begin))
   }
   return { speed: Math.max(...speeds), answers }
+}
+
+/** Processor time of all threads. */
+function secondsSince(begin: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(begin)
+  return (user + system) / 1e6
 }
 
 function optionsOf({ endless }: Subject): object {

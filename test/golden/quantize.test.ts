@@ -88,6 +88,17 @@ describe.each(Object.entries(quantizedModels()))('%s', (name, model) => {
     },
   )
 
+  it('q5_0 from a file in the type of the checkpoint', async () => {
+    const own = model.folder.shards[0]?.tensors[0]?.dtype.toLowerCase() as Quantization
+    const half = join(directory, 'half.gguf')
+    const output = join(directory, 'quantized.gguf')
+    const again = join(directory, 'from-half.gguf')
+    await convert(folder, { output: half, quantization: own })
+    await convert(folder, { output, quantization: 'q5_0' })
+    await convert(half, { output: again, quantization: 'q5_0' })
+    expect((await readFile(again)).equals(await readFile(output))).toBe(true)
+  })
+
   it.each(Object.entries(model.requantized))('%s: quantised twice', async (quantizations, expected) => {
     const [first, then] = quantizations.split(' ') as [Quantization, Quantization]
     const output = join(directory, 'first.gguf')
