@@ -119,6 +119,11 @@ describe('a tokenizer.json that would end the process is refused', () => {
       /at most 64 times its length, received 1000 times/,
     ],
     [
+      'an added token without end',
+      added({ content: 'x'.repeat(1_025) }),
+      /too long: expected at most 1024 characters, received 1025/,
+    ],
+    [
       'an added token that becomes empty',
       {
         ...added({ content: ' ', normalized: true, single_word: true }),
@@ -168,6 +173,12 @@ describe('what only looks like it', () => {
       )
       expect(() => new Tokenizer(deep)).toThrow(expect.objectContaining({ code: 'invalid-file' }))
     }
+  })
+
+  it('a text that is longer than any vocabulary is refused', () => {
+    expect(() => new Tokenizer(' '.repeat(2 ** 27 + 1))).toThrow(
+      expect.objectContaining({ code: 'invalid-file', expected: `at most ${2 ** 27} characters` }),
+    )
   })
 
   it('an end token with a space or a colon cannot be put into a template, and says so', () => {

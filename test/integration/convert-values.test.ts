@@ -1,4 +1,5 @@
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
@@ -6,6 +7,7 @@ import { type ConversionReport, type ConvertOptions, convert } from '../../src/c
 import { readGguf } from '../../src/formats/gguf/read.ts'
 import { GGML_TYPES } from '../../src/formats/gguf/types.ts'
 import { openSafetensors } from '../../src/formats/safetensors.ts'
+import { readTokenizer } from '../../src/runtime/converted-model.ts'
 import { load } from '../../src/runtime/load.ts'
 import { changedFolder, type FolderName } from './changed-folder.ts'
 
@@ -289,6 +291,30 @@ describe('a tokenizer', () => {
     const tokens = (await readGguf(output)).metadata.get('tokenizer.ggml.tokens')?.value
     expect(tokens).toEqual(expect.arrayContaining([expect.stringMatching(/^\[PAD\d+\]$/)]))
   })
+})
+
+describe('a text file', () => {
+  it.each(['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'])(
+    'that is too large, a pipe or a folder is refused: %s',
+    async (name) => {
+      const folder = await changedFolder(directory, F32)
+      const path = join(folder, name)
+      await rm(path, { force: true })
+      await (await open(path, 'w')).close()
+      await truncate(path, 200e6)
+      await refuses(folder, { code: 'invalid-file', expected: 'at most 134217728 bytes', received: '200000000' })
+      await rm(path)
+      await mkdir(path)
+      await refuses(folder, { code: 'invalid-file', received: 'a directory' })
+      await rm(path, { recursive: true })
+      if (process.platform === 'win32') return
+      execFileSync('mkfifo', [path])
+      await refuses(folder, { code: 'invalid-file', received: 'a device or a pipe' })
+      const reading = readTokenizer({ kind: 'folder', path: folder, name: 'x' })
+      if (name.startsWith('tokenizer')) await expect(reading).rejects.toMatchObject({ code: 'invalid-file' })
+      else await reading
+    },
+  )
 })
 
 describe('special tokens', () => {
