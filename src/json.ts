@@ -8,8 +8,10 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COMMA = 0x2c
 const COLON = 0x3a
-const OPENING = [0x5b, 0x7b]
-const CLOSING = [0x5d, 0x7d]
+const OPENING_BRACKET = 0x5b
+const CLOSING_BRACKET = 0x5d
+const OPENING_BRACE = 0x7b
+const CLOSING_BRACE = 0x7d
 
 /**
  * JSON.parse for a text that somebody else wrote: nesting and the number of values are bounded before anything is made,
@@ -23,11 +25,10 @@ export function parseJson(text: string): unknown {
     const character = text.charCodeAt(i)
     if (character === QUOTE) i = endOfString(text, i)
     else if (character === COMMA || character === COLON) values++
-    else if (OPENING.includes(character)) {
+    else if (character === OPENING_BRACKET || character === OPENING_BRACE) {
       values++
-      depth++
-    } else if (CLOSING.includes(character)) depth--
-    if (depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH} levels`)
+      if (++depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH} levels`)
+    } else if (character === CLOSING_BRACKET || character === CLOSING_BRACE) depth--
     if (values > MAX_VALUES) throw new SyntaxError(`more than ${MAX_VALUES} values`)
   }
   return JSON.parse(text)

@@ -116,6 +116,9 @@ async function use(tokenizer: Tokenizer, random: Random): Promise<Outcome> {
     }
     const encoded = await outcomeOf(() => tokenizer.encode(text, options))
     if (encoded !== 'accepted') return encoded
+    const hidden = tokenizer.replaceSpecialPieces(text, (piece) => `[${piece.length}]`)
+    const parts = await outcomeOf(() => tokenizer.encodeParts(tokenizer.splitAtSpecialTokens(`<s>${hidden}`)))
+    if (parts !== 'accepted') return parts
     const ids = Array.from({ length: random.below(10) }, () => random.below(30))
     const decoded = await outcomeOf(() => {
       const skipSpecialTokens = random.chance(0.5)

@@ -6,7 +6,7 @@ import { writeGguf } from '../formats/gguf/write.ts'
 import { loadNative } from '../native/library.ts'
 import { openFolderSource } from './folder-source.ts'
 import { openGgufSource } from './gguf-source.ts'
-import { type Fallback, fallbacksOf, isRequantized, planTensors, type TensorPlan } from './plan.ts'
+import { type Fallback, fallbacksOf, isRequantized, keepUnfitValues, planTensors, type TensorPlan } from './plan.ts'
 import { type Quantization, requireQuantization } from './quantization.ts'
 import { type ConvertRows, convertTensor } from './rows.ts'
 
@@ -29,6 +29,11 @@ export interface ConvertOptions {
   quantization?: Quantization
   /** Let weights that are quantised already become others, which loses more than quantising the original. */
   allowRequantize?: boolean
+  /**
+   * Convert a model with weights that are NaN or infinite, or too large for the type: those tensors stay f32, and the
+   * report names them. Such a model computes NaN wherever it meets them.
+   */
+  allowNonfinite?: boolean
   onProgress?: (progress: ConversionProgress) => void
   signal?: AbortSignal
   /** ggml's conversion of rows, for a caller that has the addon loaded in its own way; default: loads it. */
@@ -46,6 +51,8 @@ export interface ConversionReport {
   fallbacks: Fallback[]
   /** Tensors whose values were quantised already and became others. */
   requantized: number
+  /** What is strange about the model but did not prevent its conversion, one sentence each. */
+  warnings: string[]
   /** Size of the file. */
   bytes: number
   seconds: number
@@ -60,12 +67,15 @@ export interface ConversionReport {
  */
 export async function convert(model: string, options: ConvertOptions): Promise<ConversionReport> {
   const started = performance.now()
-  const { output, quantization, allowRequantize, signal } = validate(model, options)
+  const { output, quantization, allowRequantize, allowNonfinite, signal } = validate(model, options)
   const open = (await isFile(model)) ? openGgufSource : openFolderSource
   const source = await open(model, quantization)
   try {
     await refuseSameFile(model, output)
-    const tensors = planTensors(source, quantization, allowRequantize)
+    const planned = planTensors(source, quantization, allowRequantize)
+    const { plans: tensors, remarks } = allowNonfinite
+      ? await keepUnfitValues(planned)
+      : { plans: planned, remarks: [] }
     const convertRows = options.convertRows ?? loadNative().convertRows
     const track = tracker(tensors, options.onProgress)
     const data = (tensor: TensorPlan) => convertTensor(tensor, { convertRows, onBytes: track(tensor) })
@@ -78,6 +88,7 @@ export async function convert(model: string, options: ConvertOptions): Promise<C
       parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0),
       fallbacks: fallbacksOf(tensors),
       requantized: tensors.filter(isRequantized).length,
+      warnings: [...source.warnings, ...remarks],
       bytes,
       seconds: (performance.now() - started) / 1000,
     }
@@ -86,17 +97,18 @@ export async function convert(model: string, options: ConvertOptions): Promise<C
   }
 }
 
-type Validated = Required<Pick<ConvertOptions, 'output' | 'quantization' | 'allowRequantize'>>
+type Validated = Required<Pick<ConvertOptions, 'output' | 'quantization' | 'allowRequantize' | 'allowNonfinite'>>
 
 /** What TypeScript checks for its own callers, for all the others. */
 function validate(model: string, options: ConvertOptions): Validated & { signal: AbortSignal | undefined } {
-  const { output, quantization = 'q8_0', allowRequantize = false, signal } = options ?? {}
+  const { output, quantization = 'q8_0', allowRequantize = false, allowNonfinite = false, signal } = options ?? {}
   const isPath = (value: unknown) => typeof value === 'string' && value !== ''
   requireArgument(isPath(model), 'model', 'the path of a model folder or of a GGUF file', model)
   requireArgument(isPath(output), 'output', 'the path of the file to write', output)
   requireArgument(typeof allowRequantize === 'boolean', 'allowRequantize', 'true or false', allowRequantize)
+  requireArgument(typeof allowNonfinite === 'boolean', 'allowNonfinite', 'true or false', allowNonfinite)
   requireArgument(signal === undefined || typeof signal?.aborted === 'boolean', 'signal', 'an AbortSignal', signal)
-  return { output, quantization: requireQuantization(quantization), allowRequantize, signal }
+  return { output, quantization: requireQuantization(quantization), allowRequantize, allowNonfinite, signal }
 }
 
 /** What is neither file nor folder, or not there, is the folder's to explain. */

@@ -12,27 +12,38 @@ const SOURCE_TYPES: ReadonlyMap<string, number> = new Map([
 ])
 
 /** At most this many names in a message. */
-const SHOWN_NAMES = 5
+const SHOWN_NAMES = 20
+
+/** The tensors of a checkpoint under their names in GGUF, and remarks on those that the model does not know. */
+export interface FolderTensors {
+  /** In the order of the checkpoint, which is the order of the new file. */
+  tensors: SourceTensor[]
+  unknown: string[]
+}
 
 /**
- * The tensors of a checkpoint under their names in GGUF, in its order, which is the order of the new file.
- * @throws TandemError `invalid-file` if the checkpoint lacks a tensor, has one too many or one of another shape than
- * config.json says, `unsupported-model` for quantised weights
+ * Finds the tensors of a model in its checkpoint.
+ * @throws TandemError `invalid-file` with all tensors that are missing or have another shape than config.json says,
+ * `unsupported-model` for quantised weights
  */
-export function folderTensors(model: Model, weights: Safetensors): SourceTensor[] {
+export function folderTensors(model: Model, weights: Safetensors): FolderTensors {
   const { rules, missing } = match(model, weights)
-  if (missing.length > 0) throw refuse(model, 'lacks tensors', missing, 'Check that its download is complete')
-  const known = new Set(model.tensors.flatMap(({ from }) => from))
-  const tensors: SourceTensor[] = []
-  const unknown: string[] = []
-  for (const source of weights.tensors.values()) {
+  const found = [...weights.tensors.values()].flatMap((source) => {
     const rule = rules.get(source.name)
-    if (rule !== undefined) tensors.push(sourceTensor(rule, source, weights))
-    else if (!known.has(source.name) && !isIgnored(model, source.name)) unknown.push(source.name)
+    return rule === undefined ? [] : [{ rule, source }]
+  })
+  const misshapen = found
+    .filter(({ rule, source }) => !hasShape(source, rule))
+    .map(({ rule, source }) => {
+      return `${source.name} of [${source.shape.join(', ')}] in place of [${rule.shape.join(', ')}]`
+    })
+  if (missing.length + misshapen.length > 0) throw doesNotFit(model, missing, misshapen)
+  const untyped = found.filter(({ source }) => !SOURCE_TYPES.has(source.dtype)).map(({ source }) => source)
+  if (untyped.length > 0) throw cannotBeConverted(untyped)
+  return {
+    tensors: found.map(({ rule, source }) => sourceTensor(rule, source, weights)),
+    unknown: unknownTensors(model, weights),
   }
-  if (unknown.length > 0)
-    throw refuse(model, 'has unknown tensors', unknown, 'Check that config.json describes these weights')
-  return tensors
 }
 
 /** Rules by the name that the checkpoint uses, and the names that it lacks. */
@@ -48,45 +59,55 @@ function match(model: Model, weights: Safetensors): { rules: Map<string, TensorR
   return { rules, missing }
 }
 
-function isIgnored(model: Model, name: string): boolean {
-  return model.ignored.some((ending) => name.endsWith(ending))
+/** transformers leaves out what a model does not know, and says so; a whole layer too many would be a wrong config.json. */
+function unknownTensors(model: Model, weights: Safetensors): string[] {
+  const known = new Set(model.tensors.flatMap(({ from }) => from))
+  const names = [...weights.tensors.keys()].filter((name) => {
+    return !known.has(name) && !model.ignored.some((ending) => name.endsWith(ending))
+  })
+  if (names.length === 0) return []
+  return [
+    `${names.length} tensors are not part of architecture ${model.architecture} and were left out: ${shown(names)}`,
+  ]
+}
+
+function hasShape({ shape }: SafetensorsTensor, rule: TensorRule): boolean {
+  return shape.length === rule.shape.length && shape.every((dimension, i) => dimension === rule.shape[i])
 }
 
 function sourceTensor(rule: TensorRule, source: SafetensorsTensor, weights: Safetensors): SourceTensor {
-  const sourceType = SOURCE_TYPES.get(source.dtype)
-  if (sourceType === undefined) {
-    throw new TandemError('unsupported-model', `${source.name} of ${source.file} has a type that cannot be converted`, {
-      expected: [...SOURCE_TYPES.keys()].join(', '),
-      received: source.dtype,
-      remedy: 'Convert the original model, with weights that are not quantised',
-    })
-  }
-  if (source.shape.length !== rule.shape.length || rule.shape.some((dimension, i) => dimension !== source.shape[i])) {
-    throw new TandemError(
-      'invalid-file',
-      `${source.name} of ${source.file} does not have the shape that config.json says`,
-      {
-        expected: `[${rule.shape.join(', ')}]`,
-        received: `[${source.shape.join(', ')}]`,
-        remedy: 'Check that config.json belongs to these weights',
-      },
-    )
-  }
   return {
     name: rule.to,
     type: GGML_TYPES.f32,
     shape: [...rule.shape].reverse(),
-    sourceType,
+    sourceType: SOURCE_TYPES.get(source.dtype) ?? GGML_TYPES.f32,
     sourceSize: source.size,
     scale: rule.scale ?? 1,
     read: (position, target) => weights.read(source, position, target),
   }
 }
 
-function refuse(model: Model, problem: string, names: readonly string[], remedy: string): TandemError {
-  const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : ''
-  return new TandemError('invalid-file', `The checkpoint ${problem} for architecture ${model.architecture}`, {
-    received: `${names.slice(0, SHOWN_NAMES).join(', ')}${more}`,
-    remedy,
+function doesNotFit(model: Model, missing: readonly string[], misshapen: readonly string[]): TandemError {
+  const clauses = [
+    ...(missing.length === 0 ? [] : [`${missing.length} missing: ${shown(missing)}`]),
+    ...(misshapen.length === 0 ? [] : [`${misshapen.length} of another shape: ${shown(misshapen)}`]),
+  ]
+  return new TandemError('invalid-file', `The checkpoint does not hold the tensors that config.json describes`, {
+    expected: `those of architecture ${model.architecture}`,
+    received: clauses.join('; '),
+    remedy: 'Check that its download is complete, and that config.json belongs to these weights',
   })
+}
+
+function cannotBeConverted(tensors: readonly SafetensorsTensor[]): TandemError {
+  return new TandemError('unsupported-model', 'The checkpoint has types that cannot be converted', {
+    expected: [...SOURCE_TYPES.keys()].join(', '),
+    received: shown(tensors.map(({ name, dtype }) => `${dtype} of ${name}`)),
+    remedy: 'Convert the original model, with weights that are not quantised',
+  })
+}
+
+function shown(names: readonly string[]): string {
+  const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : ''
+  return `${names.slice(0, SHOWN_NAMES).join(', ')}${more}`
 }

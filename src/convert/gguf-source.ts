@@ -31,6 +31,7 @@ export async function openGgufSource(path: string, quantization: Quantization): 
       scale: 1,
       read: (position, target) => data.read(tensor, position, target),
     })),
+    warnings: [],
     close: data.close,
   }
 }

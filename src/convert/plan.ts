@@ -1,14 +1,17 @@
 import { TandemError } from '../errors.ts'
-import { TENSOR_TYPES, typeName } from '../formats/gguf/types.ts'
+import { GGML_TYPES, TENSOR_TYPES, typeName } from '../formats/gguf/types.ts'
 import type { Quantization } from './quantization.ts'
 import { requireMixable } from './quantization.ts'
 import type { Source, SourceTensor } from './source.ts'
 import { chooseTypes } from './tensor-types.ts'
+import { countUnfitIn } from './unfit-values.ts'
 
 /** One tensor of the new file; `type` is its type there. */
 export interface TensorPlan extends SourceTensor {
   /** The type that the quantization asks for: another than `type` where rows are no whole number of its blocks. */
   wanted: number
+  /** It holds values that the type asked for cannot, and stays f32, as it is. */
+  keepsUnfit: boolean
 }
 
 /** A tensor whose rows the wanted type cannot hold. */
@@ -31,12 +34,29 @@ export function planTensors(source: Source, quantization: Quantization, allowReq
   const choices = chooseTypes(source.tensors, source.metadata, quantization)
   const plans = source.tensors.map((tensor) => {
     const unchanged = { type: tensor.type, wanted: tensor.type }
-    return { ...tensor, ...(choices.get(tensor.name) ?? unchanged) }
+    return { ...tensor, ...(choices.get(tensor.name) ?? unchanged), keepsUnfit: false }
   })
   for (const plan of plans) if (plan.type !== plan.sourceType) requireConvertible(plan)
   const again = plans.filter(isRequantized)
   if (again.length > 0 && !allowRequantize) throw quantisedAlready(again)
   return plans
+}
+
+/** A plan in which tensors stay f32 whose values the type asked for cannot hold, and a remark on each. */
+export async function keepUnfitValues(
+  plans: readonly TensorPlan[],
+): Promise<{ plans: TensorPlan[]; remarks: string[] }> {
+  const remarks: string[] = []
+  const kept: TensorPlan[] = []
+  for (const plan of plans) {
+    const count = await countUnfitIn(plan, plan.type)
+    kept.push(count === 0 ? plan : { ...plan, type: GGML_TYPES.f32, keepsUnfit: true })
+    if (count === 0) continue
+    remarks.push(
+      `${count} values of ${plan.name} are not finite, or too large for ${typeName(plan.type)}: it stays f32`,
+    )
+  }
+  return { plans: kept, remarks }
 }
 
 /** Whether quantised values become others, which loses more than quantising the original would. */

@@ -4,6 +4,7 @@ import { GGML_TYPES, tensorBytes, typeName } from '../formats/gguf/types.ts'
 import type { Addon } from '../native/addon.ts'
 import { asTandemError } from '../native/library.ts'
 import type { TensorPlan } from './plan.ts'
+import { countUnfit, countUnfitIn, unfitValues, widened } from './unfit-values.ts'
 
 /** Rows are read, converted and written in pieces of this size: memory stays the same for a model of any size. */
 const CHUNK_BYTES = 4_194_304
@@ -30,7 +31,11 @@ export async function* convertTensor(
     const source = buffer.subarray(0, Math.min(buffer.length, plan.sourceSize - position))
     await plan.read(position, source)
     onBytes(source.length)
-    const rows = isCopied ? source : await convertRows(source, conversion).catch(refuse(plan))
+    if (!plan.keepsUnfit && countUnfit(source, plan.sourceType, plan.type) > 0) {
+      throw unfitValues(plan.name, await countUnfitIn(plan, plan.type), plan.type)
+    }
+    const convert = () => convertRows(source, conversion).catch(refuse(plan))
+    const rows = isCopied ? source : plan.keepsUnfit ? widened(source, plan.sourceType) : await convert()
     yield plan.type === GGML_TYPES.f32 && plan.scale !== 1 ? scaled(rows, plan.scale) : rows
   }
 }

@@ -20,5 +20,7 @@ export interface Source {
   metadata: Map<string, GgufValue>
   /** In the order of the new file. */
   tensors: SourceTensor[]
+  /** What is strange but does no harm. */
+  warnings: string[]
   close: () => Promise<void>
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TandemError } from '../errors.ts'
+import { describeFileError, exists, requireFile } from '../formats/files.ts'
 import { type GgufFile, readGguf } from '../formats/gguf/read.ts'
 import { parseJson } from '../json.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -80,11 +81,9 @@ function jsonText(gguf: GgufFile, key: string, path: string): Record<string, unk
 }
 
 async function optionalFile(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT') return undefined
-    throw new TandemError('io', `${path} cannot be read`, { received: String(code), cause })
-  }
+  if (!(await exists(path))) return undefined
+  await requireFile(path)
+  return readFile(path, 'utf8').catch((cause: unknown) => {
+    throw describeFileError(cause, `${path} cannot be read`)
+  })
 }

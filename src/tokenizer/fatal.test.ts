@@ -49,18 +49,22 @@ const PREPEND_NOTHING = { type: 'Prepend', prepend: '' }
 
 describe('a tokenizer.json that would end the process is refused', () => {
   const cases: [string, Parts, RegExp][] = [
-    ['merge of an absent first half', model({ merges: ['x b'] }), /absent: expected "x" in its vocab.*"x b"/],
-    ['merge of an absent second half', model({ merges: [['a', 'x']] }), /absent.*"x"/],
+    ['merge of an absent first half', model({ merges: ['x b'] }), /absent: expected "xb" in its vocab/],
+    ['merge of an absent second half', model({ merges: [['a', 'x']] }), /absent.*"ax"/],
     ['merge into an absent token', model({ merges: ['b a'] }), /absent.*"ba"/],
     [
       'merge into a token longer than all',
       model({ vocab: { a: 0, b: 1 }, merges: ['a b'], unk_token: null }),
       /absent.*"ab"/,
     ],
+    [
+      'merge of absent tokens, where there are longer ones',
+      model({ vocab: { [`<unk>${'x'.repeat(50)}`]: 0, a: 1 }, merges: ['a q'], unk_token: null }),
+      /cannot be read.*out of vocabulary/,
+    ],
     ['merge without its prefix', model({ merges: ['a b'], continuing_subword_prefix: '##' }), /prefix.*"##"/],
-    ['merge of a name of Object.prototype', model({ merges: ['constructor a'] }), /absent.*"constructor"/],
+    ['merge of a name of Object.prototype', model({ merges: ['construct or'] }), /absent.*"constructor"/],
     ['words of any length', model({ max_input_chars_per_word: 2 ** 40 }), /max_input_chars_per_word.*1000/],
-    ['one id twice', model({ vocab: { '<unk>': 0, a: 1, b: 1 } }), /id 1 twice.*"b"/],
     ['no charsmap', precompiled(undefined), /precompiled_charsmap/],
     ['a charsmap that is no base64', precompiled('!!!'), /base64/],
     ['a charsmap that is cut off', precompiled(bytes(4096, 1).toString('base64')), /size of its trie.*4096 of 8/],
@@ -115,6 +119,11 @@ describe('a tokenizer.json that would end the process is refused', () => {
       /at most 64 times its length, received 1000 times/,
     ],
     [
+      'an added token without end',
+      added({ content: 'x'.repeat(1_025) }),
+      /too long: expected at most 1024 characters, received 1025/,
+    ],
+    [
       'an added token that becomes empty',
       {
         ...added({ content: ' ', normalized: true, single_word: true }),
@@ -164,6 +173,12 @@ describe('what only looks like it', () => {
       )
       expect(() => new Tokenizer(deep)).toThrow(expect.objectContaining({ code: 'invalid-file' }))
     }
+  })
+
+  it('a text that is longer than any vocabulary is refused', () => {
+    expect(() => new Tokenizer(' '.repeat(2 ** 27 + 1))).toThrow(
+      expect.objectContaining({ code: 'invalid-file', expected: `at most ${2 ** 27} characters` }),
+    )
   })
 
   it('an end token with a space or a colon cannot be put into a template, and says so', () => {

@@ -16,6 +16,9 @@ export const MAX_TEXT_LENGTH = 4_194_304
 /** The same where a pattern needs the square of the length: 10 s where it was measured. */
 const MAX_SQUARE_LENGTH = 65_536
 
+/** Messages are searched for the beginnings of special tokens; those in use have some fifty characters. */
+const MAX_ADDED_LENGTH = 1_024
+
 /** How much longer the replacements of a file may make a text. Those in use leave its length as it is. */
 const MAX_GROWTH = 64
 
@@ -53,6 +56,10 @@ export function refuseFatalFile(file: Record<string, unknown>): TextLimits {
  * @throws TandemError `invalid-file`
  */
 export function refuseFatalTokens(tokens: readonly AddedTokenEntry[], normalize: (text: string) => string): void {
+  const long = tokens.find(({ content }) => content.length > MAX_ADDED_LENGTH)
+  if (long !== undefined) {
+    throw unsound('an added token that is too long', `at most ${MAX_ADDED_LENGTH} characters`, `${long.content.length}`)
+  }
   const texts = tokens.map(({ content, normalized }) => (normalized ? normalize(content) : content))
   const empty = tokens[texts.indexOf('')]
   if (empty !== undefined) {

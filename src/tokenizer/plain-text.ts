@@ -21,7 +21,9 @@ export function plainBackend(tokenizerJson: string, specials: readonly AddedToke
   const added = entries.flatMap((entry): object[] => {
     const content = String(entry['content'])
     if (!names.has(content)) return [entry]
-    return vocabulary.has(content) ? [] : [{ ...entry, content: randomUUID(), special: false }]
+    // Not normalised: a normalizer that removes letters and digits must not make an empty token of it.
+    const name = { content: randomUUID(), special: false, normalized: false, lstrip: false, rstrip: false }
+    return vocabulary.has(content) ? [] : [{ ...entry, ...name }]
   })
   const backend = Backend.fromString(JSON.stringify({ ...file, added_tokens: added, post_processor: null }))
   for (const entry of entries) {

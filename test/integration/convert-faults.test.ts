@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { type ConvertOptions, convert } from '../../src/convert/convert.ts'
 import { readGguf } from '../../src/formats/gguf/read.ts'
-import { type FolderDescription, golden, makeFolder } from '../golden/convert-folder.ts'
+import type { FolderDescription } from '../golden/convert-folder.ts'
+import { changedFolder, type FolderChanges, type FolderName } from './changed-folder.ts'
 import { writeZeroCheckpoint } from './zero-checkpoint.ts'
 
 let directory: string
@@ -15,22 +16,7 @@ beforeEach(async () => {
   onTestFinished(async () => rm(directory, { recursive: true, force: true }))
 })
 
-type Name = 'qwen2-tied-bf16-sharded' | 'qwen2-untied-f32-odd-rows' | 't5-gated-head-unscaled' | 'umt5-gated-tied-bf16'
-
-interface Changes {
-  /** Fields to set in config.json; undefined removes one. */
-  config?: Record<string, unknown>
-  tensors?: (tensors: FolderDescription['shards'][number]['tensors']) => FolderDescription['shards'][number]['tensors']
-}
-
-/** A golden model with something changed. */
-async function folderOf(name: Name, { config = {}, tensors = (same) => same }: Changes = {}): Promise<string> {
-  const { folder } = JSON.parse(await readFile(golden(`${name}.json`), 'utf8')) as { folder: FolderDescription }
-  const given = JSON.parse(folder.files['config.json'] ?? '{}') as Record<string, unknown>
-  folder.files['config.json'] = JSON.stringify({ ...given, ...config })
-  folder.shards = folder.shards.map((shard) => ({ ...shard, tensors: tensors(shard.tensors) }))
-  return makeFolder(join(directory, name), folder)
-}
+const folderOf = (name: FolderName, changes?: FolderChanges) => changedFolder(directory, name, changes)
 
 async function refuses(folder: string, error: object, options: Partial<ConvertOptions> = {}): Promise<void> {
   await expect(convert(folder, { output, ...options })).rejects.toMatchObject(error)
@@ -103,7 +89,7 @@ describe('a folder', () => {
 })
 
 describe('config.json', () => {
-  const cases: [string, Name, Record<string, unknown>, string, RegExp][] = [
+  const cases: [string, FolderName, Record<string, unknown>, string, RegExp][] = [
     ['of an unknown model', QWEN2, { model_type: 'mt5' }, 'unsupported-model', /qwen2, t5, umt5.*mt5/],
     ['of a model named as Object.prototype', QWEN2, { model_type: 'constructor' }, 'unsupported-model', /constructor/],
     ['without any model', QWEN2, { model_type: undefined, architectures: undefined }, 'unsupported-model', /none/],
@@ -136,13 +122,19 @@ describe('config.json', () => {
     ['with a rope that is no object', QWEN2, { rope_scaling: 'yarn' }, 'invalid-file', /rope_scaling/],
     ['with a flag as text', QWEN2, { tie_word_embeddings: 'no' }, 'invalid-file', /tie_word_embeddings/],
     ['with an epsilon of 0', QWEN2, { rms_norm_eps: 0 }, 'invalid-file', /rms_norm_eps/],
-    ['with other sizes than the weights', QWEN2, { intermediate_size: 96 }, 'invalid-file', /\[40, 96\].*\[40, 64\]/],
+    [
+      'with other sizes than the weights',
+      QWEN2,
+      { intermediate_size: 96 },
+      'invalid-file',
+      /of \[40, 64\] in place of \[40, 96\]/,
+    ],
     [
       'with fewer layers than the weights',
       T5,
       { num_layers: 1, num_decoder_layers: 2 },
       'invalid-file',
-      /lacks tensors/,
+      /\d missing: decoder\.block\.1/,
     ],
     ['of a smaller T5 vocabulary', T5, { vocab_size: 100 }, 'invalid-file', /shape/],
     ['with a negative start token', T5, { decoder_start_token_id: -1 }, 'invalid-file', /decoder_start_token_id/],
@@ -183,7 +175,7 @@ describe('weights', () => {
 
   it('that lack tensors are refused with their names', async () => {
     const folder = await folderOf(QWEN2, { tensors: (all) => all.filter(({ name }) => !name.includes('mlp')) })
-    const message = expect.stringMatching(/lacks tensors.*mlp\.gate_proj\.weight.*mlp\.down_proj\.weight/)
+    const message = expect.stringMatching(/3 missing: .*mlp\.gate_proj\.weight.*mlp\.down_proj\.weight/)
     await refuses(folder, { code: 'invalid-file', message })
   })
 
@@ -192,11 +184,20 @@ describe('weights', () => {
     await refuses(folder, { code: 'invalid-file', message: expect.stringMatching(/lm_head\.weight/) })
   })
 
-  it('with unknown tensors are refused with their names', async () => {
-    const more = Array.from({ length: 7 }, (_, i) => tensor(`extra.${i}`, [1]))
+  it('with unknown tensors convert without them, and the report says so', async () => {
+    const more = Array.from({ length: 27 }, (_, i) => tensor(`extra.${i}`, [1]))
     const folder = await folderOf(QWEN2, { tensors: (all) => [...all, ...more] })
-    const message = expect.stringMatching(/unknown tensors.*extra\.0.*extra\.4 and 2 more/)
-    await refuses(folder, { code: 'invalid-file', message })
+    const report = await convert(folder, { output })
+    expect(report.tensors).toBe(15)
+    expect(report.warnings).toEqual([
+      expect.stringMatching(
+        /^27 tensors are not part of architecture qwen2 and were left out: extra\.0, .* and 7 more$/,
+      ),
+    ])
+    const without = await folderOf(QWEN2)
+    const other = join(directory, 'other.gguf')
+    expect((await convert(without, { output: other })).warnings).toEqual([])
+    expect((await readFile(output)).equals(await readFile(other))).toBe(true)
   })
 
   it('with buffers of old releases convert without them', async () => {

@@ -168,7 +168,7 @@ describe('a GGUF file as a source', () => {
       'weights that are no numbers',
       { tensors: [{ name: 'a.weight', type: GGML_TYPES.f32, shape: [32, 2] }], value: Number.NaN },
       'invalid-file',
-      /a\.weight cannot become q4_0.*nan/,
+      /a\.weight cannot become q4_0.*received 64 that are not/,
     ],
     [
       'integers in place of weights',

@@ -90,6 +90,41 @@ describe('decoder-only files', () => {
     })
   })
 
+  const F16 = 1
+  const I32 = 26
+  const F64 = 28
+  test.each([
+    ['blk.0.attn_norm.weight', F16, 'f32, as every vector'],
+    ['blk.0.attn_q.bias', I32, 'f32, as every vector'],
+    ['output_norm.weight', 8, 'f32, as every vector'],
+    ['blk.0.attn_q.weight', I32, 'a floating point or quantised type'],
+    ['blk.1.ffn_down.weight', F64, 'a floating point or quantised type'],
+    ['token_embd.weight', I32, 'a floating point or quantised type'],
+  ])('%s of type %s, at which ggml would end the process', async (name, type, expected) => {
+    const tensors = file.tensors.map((tensor) => (tensor.name === name ? { ...tensor, type } : tensor))
+    await expect(opening({ ...file, tensors }, model.path)).rejects.toMatchObject({
+      code: 'invalid-file',
+      message: expect.stringContaining(name) as string,
+      expected,
+      received: `ggml type ${type}`,
+    })
+    expect(await opening(file, model.path)).toBeDefined()
+  })
+
+  test.each([
+    ['qwen2.attention.layer_norm_rms_epsilon', -1, 'at least 0'],
+    ['qwen2.attention.layer_norm_rms_epsilon', Number.NaN, 'a finite number'],
+    ['qwen2.rope.freq_base', Number.NEGATIVE_INFINITY, 'a finite number'],
+  ])('%s = %s, which ggml asserts against', async (key, value, expected) => {
+    const metadata = new Map([...file.metadata, [key, { type: 'float32', value } as never]])
+    await expect(opening({ ...file, metadata }, model.path)).rejects.toMatchObject({
+      code: 'invalid-file',
+      message: expect.stringContaining(key) as string,
+      expected,
+      received: String(value),
+    })
+  })
+
   test('a token that is there twice', async () => {
     const tokens = { type: 'array', items: 'string', value: ['a', '', 'b', '', 'a'] }
     const metadata = new Map([...file.metadata, ['tokenizer.ggml.tokens', tokens as never]])

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { killConversions } from './killed-conversions.ts'
+import { convertTogether, killConversions } from './killed-conversions.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const dist = (file: string) => JSON.stringify(pathToFileURL(join(root, 'dist', file)).href)
@@ -16,6 +16,12 @@ describe('a conversion that is killed', () => {
       const { killed } = await killConversions(program, 10)
       expect(killed).toBeGreaterThan(0)
     },
+  )
+})
+
+describe('several processes', () => {
+  it.each(['convert', 'load'] as const)('that %s the same model at once all succeed', (program) =>
+    convertTogether(program, 3),
   )
 })
 

@@ -71,6 +71,22 @@ export async function killConversions(
   }
 }
 
+/** Lets several processes convert the same model into the same place at once; all succeed, and one whole file is left. */
+export async function convertTogether(program: Program, processes: number): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'tandem-together-'))
+  try {
+    const [alone, together] = [join(directory, 'alone'), join(directory, 'together')]
+    await mkdir(alone)
+    await mkdir(together)
+    await run(program, alone)
+    await Promise.all(Array.from({ length: processes }, () => run(program, together)))
+    expect(await digests(together)).toEqual(await digests(alone))
+    expect(await readdir(together)).toHaveLength(1)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
 /** Milliseconds from its beginning to its end; -1 if it was killed before. */
 function run(program: Program, place: string, killAfter?: number): Promise<number> {
   return new Promise((resolve, reject) => {

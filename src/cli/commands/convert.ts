@@ -8,6 +8,7 @@ interface ConvertArguments {
   output: string
   quantize: string
   allowRequantize?: boolean
+  allowNonfinite?: boolean
   json?: boolean
 }
 
@@ -18,6 +19,7 @@ export function convertCommand(command: Command, { terminal, signal }: CommandCo
     .requiredOption('-o, --output <file.gguf>', 'the file to write')
     .option('--quantize <type>', `type of the weights, or a mix of types: ${QUANTIZATION_NAMES}`, 'q8_0')
     .option('--allow-requantize', 'let a GGUF file that is quantised already be quantised again')
+    .option('--allow-nonfinite', 'keep tensors with NaN, infinity or too large values as they are, in f32')
     .option('--json', 'print the report as JSON')
     .action(async (model: string, parsed: ConvertArguments) => {
       const location = await locateModel(model)
@@ -27,6 +29,7 @@ export function convertCommand(command: Command, { terminal, signal }: CommandCo
           output: parsed.output,
           quantization: requireQuantization(parsed.quantize),
           allowRequantize: parsed.allowRequantize === true,
+          allowNonfinite: parsed.allowNonfinite === true,
           onProgress: ({ done, total }) => bar.update(done, total),
           signal,
         })
@@ -41,13 +44,13 @@ export function convertCommand(command: Command, { terminal, signal }: CommandCo
 }
 
 /** What a user should know about a file that was written all the same. */
-function remarks({ fallbacks, requantized, tensors }: ConversionReport): string[] {
+function remarks({ fallbacks, requantized, tensors, warnings }: ConversionReport): string[] {
   const counts = new Map<string, number>()
   for (const { wanted, type, rowLength } of fallbacks) {
     const change = `rows of ${rowLength} values cannot be ${wanted} and became ${type}`
     counts.set(change, (counts.get(change) ?? 0) + 1)
   }
-  const lines = [...counts].map(([change, count]) => `${count} of ${tensors} tensors: ${change}`)
+  const lines = [...warnings, ...[...counts].map(([change, count]) => `${count} of ${tensors} tensors: ${change}`)]
   if (requantized === 0) return lines
   return [
     ...lines,

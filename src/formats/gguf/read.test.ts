@@ -103,6 +103,27 @@ describe('a path', () => {
     await expect(readGguf(make())).rejects.toMatchObject({ name: 'TandemError', code })
   })
 
+  it.runIf(process.platform === 'linux').each(['/dev/zero', '/dev/null', '/dev/tty', '/proc/self/mem'])(
+    'of %s is refused before a byte is read',
+    async (path) => {
+      await expect(readGguf(path)).rejects.toMatchObject({
+        name: 'TandemError',
+        code: expect.stringMatching(/^(invalid-file|io|not-found)$/) as string,
+      })
+    },
+  )
+
+  it.each([
+    ['an empty file', '', /cut off/],
+    ['a file of three bytes', 'abc', /not a GGUF file/],
+    ['a zip archive', 'PK\u0003\u0004 and so on', /not a GGUF file.*zip archive.*run code.*safetensors/],
+    ['a pickle', '\u0080\u0002}q\u0001 and so on', /not a GGUF file.*pickle.*safetensors/],
+    ['a safetensors file', '\u0002\0\0\0\0\0\0\0{}', /not a GGUF file.*safetensors file.*folder/],
+    ['a Git LFS pointer', 'version https://git-lfs.github.com/spec/v1', /Git LFS pointer.*git lfs pull/],
+    ['a web page', '<!DOCTYPE html>', /a web page.*Download/],
+    ['zeros', '\0'.repeat(4096), /nothing but zeros/],
+  ])('of %s says what it is', async (_, content, message) => refuses(Buffer.from(content, 'latin1'), message))
+
   it.skipIf(process.platform === 'win32')('of a pipe is refused and does not wait for a writer', async () => {
     const pipe = join(directory, 'pipe')
     execFileSync('mkfifo', [pipe])
@@ -182,6 +203,16 @@ describe('a bad file', () => {
     ['nested arrays', withKey(text('k'), type('array'), type('array'), u64(1)), /nested arrays/],
     ['array of 2^64 - 1 bytes', withKey(text('k'), type('array'), type('uint8'), u64(-1n)), /too many items/],
     ['array beyond the end', withKey(text('k'), type('array'), type('float64'), u64(600)), /too many items/],
+    [
+      'more strings than the heap holds',
+      Buffer.concat([
+        start(0, 3),
+        ...['a', 'b', 'c'].map((key) =>
+          Buffer.concat([text(key), type('array'), type('string'), u64(2 ** 22), Buffer.alloc(8 * 2 ** 22)]),
+        ),
+      ]),
+      /too many strings/,
+    ],
     ['2^61 strings', withKey(text('k'), type('array'), type('string'), u64(2n ** 61n)), /too many items/],
     [
       'string in an array of 2^64 - 1 bytes',
