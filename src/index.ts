@@ -31,10 +31,11 @@ export { Text2TextModel } from './runtime/text2text.ts'
 export { applyChatTemplate, type ChatTemplateOptions } from './template/chat-template.ts'
 export type { ChatMessage, MessagePart } from './template/messages.ts'
 export type { DecodeStream } from './tokenizer/decode-stream.ts'
-export {
-  type BatchEncodeOptions,
-  type DecodeOptions,
-  type EncodedText,
-  type EncodeOptions,
-  Tokenizer,
-} from './tokenizer/tokenizer.ts'
+export type {
+  BatchEncodeOptions,
+  DecodeOptions,
+  EncodedText,
+  EncodeOptions,
+  TextTokenizer,
+} from './tokenizer/text-tokenizer.ts'
+export { Tokenizer } from './tokenizer/tokenizer.ts'

@@ -6,6 +6,7 @@
 #include "bind/engine_object.h"
 #include "bind/environment.h"
 #include "bind/generator_object.h"
+#include "bind/vocabulary_object.h"
 #include "engine/encoder_decoder.h"
 #include "engine/error.h"
 #include "engine/row_conversion.h"
@@ -111,10 +112,18 @@ Napi::Value create_generator(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<Environment>()->generator.Value().New({info[0]});
 }
 
+Napi::Value open_vocabulary(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return VocabularyObject::open(info.Env(), info.Env().GetInstanceData<Environment>()->vocabulary.Value(),
+                                  string(info[0], "path"));
+  });
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   auto* environment = new Environment;
   environment->engine = Napi::Persistent(EngineObject::define(env));
   environment->generator = Napi::Persistent(GeneratorObject::define(env));
+  environment->vocabulary = Napi::Persistent(VocabularyObject::define(env));
   env.SetInstanceData(environment);
   exports.Set("llamaRelease", TANDEM_LLAMA_RELEASE);
   exports.Set("mappedLibrary", Napi::Function::New(env, mapped_library));
@@ -125,6 +134,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("openEncoderDecoder", Napi::Function::New(env, open_encoder_decoder));
   exports.Set("openDecoderOnly", Napi::Function::New(env, open_decoder_only));
   exports.Set("createGenerator", Napi::Function::New(env, create_generator));
+  exports.Set("openVocabulary", Napi::Function::New(env, open_vocabulary));
   return exports;
 }
 

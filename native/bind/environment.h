@@ -7,6 +7,7 @@ namespace tandem::bind {
 struct Environment {
   Napi::FunctionReference engine;
   Napi::FunctionReference generator;
+  Napi::FunctionReference vocabulary;
 };
 
 }  // namespace tandem::bind

@@ -31,11 +31,13 @@
   F(ggml_backend_dev_by_type) F(ggml_backend_dev_count) F(ggml_backend_dev_get) F(ggml_backend_load_all_from_path)
 #define TANDEM_LLAMA_FUNCTIONS(F)                                                                                      \
   F(llama_backend_init) F(llama_batch_free) F(llama_batch_init) F(llama_context_default_params) F(llama_decode)        \
-  F(llama_free) F(llama_get_embeddings_ith) F(llama_get_logits_ith) F(llama_get_memory) F(llama_init_from_model) F(llama_log_get) F(llama_log_set) \
-  F(llama_memory_seq_cp) F(llama_memory_seq_rm) F(llama_model_default_params) F(llama_model_free)                      \
-  F(llama_model_get_vocab) F(llama_model_has_encoder) F(llama_model_load_from_file) F(llama_model_n_ctx_train)                           \
-  F(llama_model_n_embd_out)         \
-  F(llama_model_size) F(llama_n_batch) F(llama_n_ctx) F(llama_set_abort_callback) F(llama_set_embeddings) F(llama_vocab_n_tokens)
+  F(llama_detokenize) F(llama_free) F(llama_get_embeddings_ith) F(llama_get_logits_ith) F(llama_get_memory)            \
+  F(llama_init_from_model) F(llama_log_get) F(llama_log_set) F(llama_memory_seq_cp) F(llama_memory_seq_rm)             \
+  F(llama_model_default_params) F(llama_model_free) F(llama_model_get_vocab) F(llama_model_has_encoder)                \
+  F(llama_model_load_from_file) F(llama_model_n_ctx_train) F(llama_model_n_embd_out) F(llama_model_size)               \
+  F(llama_n_batch) F(llama_n_ctx) F(llama_set_abort_callback) F(llama_set_embeddings) F(llama_token_to_piece) F(llama_tokenize)                \
+  F(llama_vocab_bos) F(llama_vocab_eos) F(llama_vocab_get_add_bos) F(llama_vocab_get_add_eos) F(llama_vocab_get_attr)  \
+  F(llama_vocab_get_text) F(llama_vocab_is_eog) F(llama_vocab_n_tokens) F(llama_vocab_type)
 
 namespace tandem {
 

@@ -232,6 +232,39 @@ export interface RowConversion {
   threads: number
 }
 
+export interface VocabularyDescription {
+  vocabularySize: number
+  /** Ids that the file puts before and behind every text: `add_bos_token`, `add_eos_token`. */
+  prefixIds: Int32Array
+  suffixIds: Int32Array
+  /** Control and unknown tokens: those that a text for people leaves out. */
+  specialIds: Int32Array
+  /** Tokens that take the spaces on one side of them out of a text. */
+  leftStrippingIds: Int32Array
+  rightStrippingIds: Int32Array
+  /** The eos token, which libllama guesses where the file names none; -1 where there is none. */
+  eosId: number
+  /** Every id at which libllama ends a text, `eosId` among them. */
+  endOfGenerationIds: Int32Array
+}
+
+/**
+ * `native/bind/vocabulary_object.cpp`. The tokenizer of a GGUF file, through libllama; calls may overlap, and no text
+ * waits for another.
+ */
+export interface NativeVocabulary {
+  readonly description: VocabularyDescription
+  /**
+   * Ids of a text without the prefix and the suffix; on a thread of its own. Those of `specialIds` that the text spells
+   * become ids if `parseSpecial`, and are text otherwise. The stack grows with the text: the caller sets the limit.
+   */
+  tokenize(text: string, parseSpecial: boolean): Promise<Int32Array>
+  /** UTF-8 of the text of ids that are all in the vocabulary; half a character where the ids end or begin in one. */
+  detokenize(ids: Int32Array): Uint8Array
+  /** Idempotent. Texts that are being tokenized reject with `disposed`. */
+  dispose(): Promise<void>
+}
+
 export interface Addon {
   /** The llama.cpp release whose headers the addon was compiled with. */
   readonly llamaRelease: string
@@ -251,4 +284,6 @@ export interface Addon {
   openDecoderOnly(options: DecoderOnlyOptions): Promise<NativeEngine>
   /** torch's generator for a CPU after `torch.manual_seed`; of the seed the low 32 bits count. */
   createGenerator(seed: number): NativeGenerator
+  /** Loads the tokenizer of a GGUF file, whose tokenizer arrays were validated in TypeScript. */
+  openVocabulary(path: string): Promise<NativeVocabulary>
 }

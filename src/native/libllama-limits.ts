@@ -1,6 +1,7 @@
 import { TandemError } from '../errors.ts'
 import { architectureNumber, architectureOf, type ModelFile } from './model-file.ts'
 import { checkTensors } from './tensor-limits.ts'
+import { checkVocabulary } from './vocabulary-limits.ts'
 
 // libllama ends the process where these do not hold; nothing could be caught then. Limits of llama.cpp v0.5.0.
 const MAX_LAYERS = 512
@@ -19,7 +20,7 @@ export function checkLibllamaMetadata(file: ModelFile): void {
   requireRange(`${architecture}.nextn_predict_layers`, count('nextn_predict_layers'), [0, layers])
   checkExperts(architecture, count)
   checkTensors(file)
-  checkTokens(file)
+  checkVocabulary(file)
 }
 
 function checkExperts(architecture: string, count: (key: string) => number): void {
@@ -31,23 +32,6 @@ function checkExperts(architecture: string, count: (key: string) => number): voi
   if (groups <= 1) return
   requireRange(`${architecture}.expert_group_used_count`, count('expert_group_used_count'), [1, groups - 1])
   requireRange(`${architecture}.expert_count modulo expert_group_count`, experts % groups, [0, 0])
-}
-
-function checkTokens(file: ModelFile): void {
-  const tokens = file.metadata.get('tokenizer.ggml.tokens')?.value
-  if (!Array.isArray(tokens)) return
-  const seen = new Set<string>()
-  for (const [id, token] of (tokens as unknown[]).entries()) {
-    // libllama gives every empty token a name of its own; bytes that are no text are compared as they are.
-    const text = token instanceof Uint8Array ? `bytes ${Buffer.from(token).toString('hex')}` : String(token)
-    if (text === '') continue
-    if (seen.has(text)) {
-      throw new TandemError('invalid-file', 'tokenizer.ggml.tokens holds one token twice', {
-        received: `${JSON.stringify(text)} again as id ${id}`,
-      })
-    }
-    seen.add(text)
-  }
 }
 
 function requireRange(name: string, value: number, [least, most]: readonly [number, number]): void {

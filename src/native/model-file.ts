@@ -1,8 +1,15 @@
 import type { WeightTensor } from './addon.ts'
 
+/** A value with the type that it has in the file, in the words of GGUF: `uint32`, `array` of `string`, … */
+export interface MetadataValue {
+  type: string
+  items?: string
+  value: unknown
+}
+
 /** What of a GGUF file an engine needs; the file's table has been validated by its reader. */
 export interface ModelFile {
-  metadata: ReadonlyMap<string, { value: unknown }>
+  metadata: ReadonlyMap<string, MetadataValue>
   tensors: readonly WeightTensor[]
 }
 

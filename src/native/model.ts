@@ -11,9 +11,10 @@ import type {
 } from './addon.ts'
 import { checkContextMemory } from './context-memory.ts'
 import { checkLibllamaMetadata } from './libllama-limits.ts'
-import { asTandemError, listDevices, loadNative, translate, type Variant } from './library.ts'
+import { asTandemError, listDevices, loadNative, translate } from './library.ts'
 import { architectureNumber, architectureOf, type ModelFile } from './model-file.ts'
 import { t5Parameters } from './t5-parameters.ts'
+import { variantFor } from './variants.ts'
 
 export interface OpenOptions {
   /** `auto`, `cpu`, `cuda`, `vulkan`, `metal` or the name of one device. */
@@ -28,7 +29,6 @@ export interface OpenOptions {
   maxSequences?: number
 }
 
-const GPU_KINDS: readonly string[] = ['cuda', 'vulkan', 'metal']
 const KV_TYPES = { f32: 0, f16: 1 } as const
 const DEFAULT_CONTEXT = 4096
 // An encoder's scores grow with the square of its source: [12, 2048, 2048] in f32, 0.2 GB a tensor, at ChatLM's heads.
@@ -206,11 +206,6 @@ function matchesKind(device: NativeDevice, wanted: string): boolean {
   const isGpu = device.type === 'gpu' || device.type === 'igpu'
   const backend = device.backend.toLowerCase()
   return isGpu && (wanted === 'auto' || (backend === 'mtl' ? 'metal' : backend) === wanted)
-}
-
-/** Every variant has the CPU; `auto` takes the one that the process runs, or the richest that opens. */
-function variantFor(device: string): Variant | 'auto' {
-  return GPU_KINDS.includes(device) ? (device as Variant) : 'auto'
 }
 
 function positiveInteger(name: string, value: number, limit = 2 ** 31 - 1): number {

@@ -16,8 +16,15 @@ export interface InstalledVariant extends LibraryFiles {
   gpuBackend: string | null
 }
 
+const GPU_KINDS: readonly string[] = ['cuda', 'vulkan', 'metal']
+
 const require = createRequire(import.meta.url)
 const SHARED_OBJECT = { linux: '.so', darwin: '.dylib', win32: '.dll' } as const
+
+/** Every variant has the CPU; `auto` takes the one that the process runs, or the richest that opens. */
+export function variantFor(device: string): Variant | 'auto' {
+  return GPU_KINDS.includes(device) ? (device as Variant) : 'auto'
+}
 
 /**
  * Looks for the libraries of one variant among the packages of node-llama-cpp. Returns the reason when they are not

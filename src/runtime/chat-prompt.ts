@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { TandemError } from '../errors.ts'
 import { applyChatTemplate } from '../template/chat-template.ts'
 import { type ChatMessage, requireMessages } from '../template/messages.ts'
-import type { EncodedText } from '../tokenizer/tokenizer.ts'
+import type { EncodedText } from '../tokenizer/text-tokenizer.ts'
 import type { ConvertedModel } from './converted-model.ts'
 
 export interface ChatPromptOptions {

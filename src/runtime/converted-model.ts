@@ -2,21 +2,26 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TandemError } from '../errors.ts'
 import { describeFileError, exists, requireFile } from '../formats/files.ts'
-import { type GgufFile, readGguf } from '../formats/gguf/read.ts'
+import { textOf } from '../formats/gguf/metadata.ts'
+import type { GgufFile } from '../formats/gguf/read.ts'
+import { readGgufShards } from '../formats/gguf/shards.ts'
 import { parseJson } from '../json.ts'
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { readForeignModel } from './foreign-model.ts'
+import { openForeignTokenizer } from './foreign-tokenizer.ts'
 import type { ModelLocation } from './locate.ts'
 
-/** All that a converted model knows beside its weights. */
+/** All that a GGUF file knows beside its weights. */
 export interface ConvertedModel {
   path: string
   gguf: GgufFile
   /** `general.architecture`: `t5`, `qwen2`, … */
   architecture: string
-  tokenizer: Tokenizer
-  /** Hugging Face's `config.json`. */
+  tokenizer: TextTokenizer
+  /** Hugging Face's `config.json`; of a file that another converter made, what its metadata say. */
   config: Record<string, unknown>
-  /** Hugging Face's `generation_config.json`, or what `config.json` says in its place. */
+  /** Hugging Face's `generation_config.json`, or what `config.json` or the metadata say in its place. */
   generationConfig: Record<string, unknown>
   /** Jinja text, if the model has one. */
   chatTemplate: string | undefined
@@ -24,26 +29,33 @@ export interface ConvertedModel {
   quantization: string | undefined
 }
 
-/** Reads everything but the weights of a GGUF file that `convert` wrote; throws `invalid-file` for any other. */
-export async function readConvertedModel(path: string): Promise<ConvertedModel> {
-  const gguf = await readGguf(path)
+/**
+ * Reads everything but the weights of a GGUF file, or of the first of several. A file that `convert` wrote brings the
+ * tokenizer of Hugging Face; any other gets llama.cpp's, for which `device` chooses the variant of the library.
+ */
+export async function readConvertedModel(path: string, device?: string): Promise<ConvertedModel> {
+  const gguf = await readGgufShards(path)
+  if (!isOurs(gguf)) return readForeignModel(gguf, path, device)
   const config = jsonText(gguf, 'tandem.config', path) ?? {}
   return {
     path,
     gguf,
-    architecture: text(gguf, 'general.architecture') ?? '',
+    architecture: textOf(gguf, 'general.architecture') ?? '',
     tokenizer: ggufTokenizer(gguf, path),
     config,
     // Keys of config.json count only when there is no generation_config.json (generation.md of transformers 5).
     generationConfig: jsonText(gguf, 'tandem.generation_config', path) ?? config,
-    chatTemplate: text(gguf, 'tokenizer.chat_template'),
-    quantization: text(gguf, 'tandem.quantization'),
+    chatTemplate: textOf(gguf, 'tokenizer.chat_template'),
+    quantization: textOf(gguf, 'tandem.quantization'),
   }
 }
 
 /** Only the tokenizer of a model: a folder need not be converted for it. */
-export async function readTokenizer({ kind, path }: ModelLocation): Promise<Tokenizer> {
-  if (kind === 'gguf') return ggufTokenizer(await readGguf(path), path)
+export async function readTokenizer({ kind, path }: ModelLocation): Promise<TextTokenizer> {
+  if (kind === 'gguf') {
+    const gguf = await readGgufShards(path)
+    return isOurs(gguf) ? ggufTokenizer(gguf, path) : (await openForeignTokenizer(gguf, path)).tokenizer
+  }
   const tokenizerJson = await optionalFile(join(path, 'tokenizer.json'))
   if (tokenizerJson === undefined) {
     throw new TandemError('not-found', `${path} has no tokenizer.json`, {
@@ -53,23 +65,23 @@ export async function readTokenizer({ kind, path }: ModelLocation): Promise<Toke
   return new Tokenizer(tokenizerJson, await optionalFile(join(path, 'tokenizer_config.json')))
 }
 
+/** `convert` puts the folder's own files into what it writes. */
+function isOurs(gguf: GgufFile): boolean {
+  return gguf.metadata.has('tandem.config')
+}
+
 function ggufTokenizer(gguf: GgufFile, path: string): Tokenizer {
-  const tokenizerJson = text(gguf, 'tokenizer.huggingface.json')
+  const tokenizerJson = textOf(gguf, 'tokenizer.huggingface.json')
   if (tokenizerJson === undefined) {
     throw new TandemError('invalid-file', `${path} does not hold its Hugging Face tokenizer`, {
       remedy: 'Convert the model folder with tandem convert',
     })
   }
-  return new Tokenizer(tokenizerJson, text(gguf, 'tandem.tokenizer_config'))
-}
-
-function text(gguf: GgufFile, key: string): string | undefined {
-  const value = gguf.metadata.get(key)
-  return value?.type === 'string' && typeof value.value === 'string' ? value.value : undefined
+  return new Tokenizer(tokenizerJson, textOf(gguf, 'tandem.tokenizer_config'))
 }
 
 function jsonText(gguf: GgufFile, key: string, path: string): Record<string, unknown> | undefined {
-  const json = text(gguf, key)
+  const json = textOf(gguf, key)
   if (json === undefined) return undefined
   try {
     const value: unknown = parseJson(json)

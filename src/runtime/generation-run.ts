@@ -10,7 +10,7 @@ import type { GenerationConfig } from '../generation/options.ts'
 import type { Hypothesis, SearchEvent } from '../generation/search/search.ts'
 import { SEARCHES } from '../generation/search/searches.ts'
 import type { CompletesStopString, FinishReason as EndReason } from '../generation/stopping.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
 
 /** Why a text ended: its end token, its length, a stop string or time limit, or the reader who left. */
 export type FinishReason = EndReason | 'abort'
@@ -68,7 +68,7 @@ export interface PreparedRequest {
 /** What a run needs of its model. */
 export interface RunEnvironment {
   decoder: Decoder
-  tokenizer: Tokenizer
+  tokenizer: TextTokenizer
   /** A decoder-only model reads its prompt in the first step, not in `start`. */
   readsPromptInFirstStep: boolean
   loadMs: number

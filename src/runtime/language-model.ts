@@ -7,7 +7,7 @@ import type { GenerationConfig, GenerationOptions } from '../generation/options.
 import { resolveGeneration } from '../generation/resolve.ts'
 import type { Engine } from '../native/model.ts'
 import { stopStringMatcher } from '../tokenizer/stop-strings.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
 import { Conversation, type ConversationModel, type ConversationOptions } from './conversation.ts'
 import type { ConvertedModel } from './converted-model.ts'
 import { type GenerationEvent, type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
@@ -67,7 +67,7 @@ export abstract class LanguageModel implements AsyncDisposable {
     this.decoder = parts.decoder
   }
 
-  get tokenizer(): Tokenizer {
+  get tokenizer(): TextTokenizer {
     return this.file.tokenizer
   }
 
@@ -174,6 +174,7 @@ export abstract class LanguageModel implements AsyncDisposable {
   async dispose(): Promise<void> {
     this.#isDisposed = true
     await this.#parts.engine.dispose()
+    await this.tokenizer.dispose()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,6 @@
 import type { ConvertOptions } from '../convert/convert.ts'
 import { TandemError } from '../errors.ts'
-import { type OpenOptions, openEngine } from '../native/model.ts'
+import { type Engine, type OpenOptions, openEngine } from '../native/model.ts'
 import { convertIntoCache } from './cache.ts'
 import { ChatModel } from './chat.ts'
 import { readConvertedModel } from './converted-model.ts'
@@ -20,7 +20,8 @@ export interface LoadOptions extends OpenOptions, ModelDefaults {
 }
 
 /**
- * Loads a model: an embedded one by name, a Hugging Face folder, or a GGUF file that `convert` wrote.
+ * Loads a model: an embedded one by name, a Hugging Face folder, a GGUF file that `convert` wrote, or the GGUF file of a
+ * decoder-only model that another converter made (the first one, where there are several).
  *
  * Rejects with `not-found`, `invalid-file`, `invalid-argument`, `unsupported-model`, `aborted`, or with what the native
  * library reports (`library-missing`, `device-unavailable`, `out-of-memory`, …).
@@ -47,15 +48,17 @@ export async function load(model: string, options: LoadOptions = {}): Promise<La
           onProgress,
           signal,
         })
-  const file = await readConvertedModel(path)
-  throwIfAborted(signal)
-  const engine = await openEngine(file.gguf, path, engineOptions)
+  const file = await readConvertedModel(path, engineOptions.device)
+  let engine: Engine | undefined
   try {
+    throwIfAborted(signal)
+    engine = await openEngine(file.gguf, path, engineOptions)
     throwIfAborted(signal)
     const rest = { generationConfig, modelDefaults, loadMs: performance.now() - begin }
     return file.architecture === 't5' ? new Text2TextModel(file, engine, rest) : new ChatModel(file, engine, rest)
   } catch (error) {
-    await engine.dispose()
+    await engine?.dispose()
+    await file.tokenizer.dispose()
     throw error
   }
 }

@@ -3,45 +3,16 @@ import { TandemError } from '../errors.ts'
 import { type LoadedBackend, loadBackend } from './backend.ts'
 import { parseTokenizerConfig, type Side, type SpecialTokenName, type TokenizerConfig } from './config.ts'
 import { DecodeStream } from './decode-stream.ts'
+import { encodeBatch, requireAtMost, requireIds, requireLength, requireSpecialToken, requireText } from './encoding.ts'
 import { type PromptPart, plainBackend, replaceSpecialPieces, splitAtSpecialTokens, stripped } from './plain-text.ts'
 import type { ByteSpelling } from './stop-strings.ts'
-
-export interface EncodeOptions {
-  /** Apply the post-processor of `tokenizer.json`, if it has one. Default true. */
-  addSpecialTokens?: boolean
-  /** Put the end-of-sequence token behind the text: ChatLM's tokenizer has no post-processor that would. Default false. */
-  appendEos?: boolean
-  /** Keep at most so many tokens, special tokens included. */
-  maxLength?: number
-}
-
-export interface BatchEncodeOptions extends EncodeOptions {
-  /** Side that is filled up to the longest text; default is the tokenizer's own. */
-  paddingSide?: Side
-}
-
-export interface EncodedText {
-  inputIds: number[]
-  /** 1 for a token of the text, 0 for padding; as long as `inputIds`. */
-  attentionMask: number[]
-  /** The vocabulary's own spelling of each id. */
-  tokens: string[]
-}
-
-export interface DecodeOptions {
-  /** Leave out tokens such as `[EOS]`. Default false. */
-  skipSpecialTokens?: boolean
-}
+import type { BatchEncodeOptions, DecodeOptions, EncodedText, EncodeOptions, TextTokenizer } from './text-tokenizer.ts'
 
 /** How `ByteFallback` spells a byte. */
 const BYTE_TOKEN = /^<0x[0-9A-Fa-f]{2}>$/
 
-/**
- * Text to ids and back, as `transformers` 5 does it, over the Rust library that `transformers` itself uses.
- * Unpaired surrogates count as U+FFFD.
- */
-export class Tokenizer {
-  /** Ids from 0 up to here have a token; models are often wider. */
+/** Text to ids and back, as `transformers` 5 does it, over the Rust library that `transformers` itself uses. */
+export class Tokenizer implements TextTokenizer {
   readonly vocabularySize: number
   readonly paddingSide: Side
   readonly #loaded: LoadedBackend
@@ -62,7 +33,6 @@ export class Tokenizer {
     this.paddingSide = this.#config?.paddingSide ?? 'right'
   }
 
-  /** The named special tokens that the config defines, as text. */
   get specialTokens(): Partial<Record<SpecialTokenName, string>> {
     return { ...this.#config?.specialTokens }
   }
@@ -73,28 +43,20 @@ export class Tokenizer {
     return this.#loaded.isByteLevel ? 'byte-level' : undefined
   }
 
-  /** Id of a named special token, or `undefined`. */
   specialTokenId(name: SpecialTokenName): number | undefined {
     const token = this.#config?.specialTokens[name]
     return token === undefined ? undefined : this.tokenId(token)
   }
 
-  /** Id of a token in the vocabulary's own spelling, or `undefined`. */
   tokenId(token: string): number | undefined {
     return this.#loaded.backend.tokenToId(token) ?? undefined
   }
 
-  /** Encodes one text. Throws `invalid-argument` for anything that is not a string. */
   async encode(text: string, options: EncodeOptions = {}): Promise<EncodedText> {
-    if (typeof text !== 'string') {
-      throw new TandemError('invalid-argument', 'Only text can be encoded', {
-        expected: 'a string',
-        received: text === null ? 'null' : typeof text,
-      })
-    }
+    requireText(text)
     requireAtMost(this.#loaded.limits.encoded, text.length, 'The text is too long to be encoded')
     const { addSpecialTokens = true, appendEos = false, maxLength } = options
-    const eos = appendEos ? this.#requireSpecialToken('eos', 'append the end of sequence') : undefined
+    const eos = appendEos ? requireSpecialToken(this, 'eos', 'append the end of sequence') : undefined
     const room = maxLength === undefined ? undefined : requireLength(maxLength) - (eos === undefined ? 0 : 1)
     const encoding = await this.#encodeWithin(text, addSpecialTokens, room)
     const inputIds = encoding.getIds()
@@ -106,20 +68,14 @@ export class Tokenizer {
     return { inputIds, attentionMask: inputIds.map(() => 1), tokens }
   }
 
-  /** Splits a text at the special tokens in it. */
   splitAtSpecialTokens(text: string): PromptPart[] {
     return splitAtSpecialTokens(text, this.#specialTexts)
   }
 
-  /** Replaces what is a special token in a text, or could become part of one beside other text. */
   replaceSpecialPieces(text: string, replace: (piece: string) => string): string {
     return replaceSpecialPieces(text, this.#specialTexts, replace)
   }
 
-  /**
-   * Encodes a prompt whose special tokens are known: a text is nothing but text, whatever it spells, and the text between
-   * two special tokens is encoded as one piece. Adds no special tokens.
-   */
   async encodeParts(parts: readonly PromptPart[]): Promise<EncodedText> {
     const encoded = await Promise.all(parts.map((part, i) => this.#encodePart(part, parts[i - 1], parts[i + 1])))
     const inputIds = encoded.flatMap((part) => part.inputIds)
@@ -145,31 +101,10 @@ export class Tokenizer {
     return { inputIds: encoding.getIds(), tokens: encoding.getTokens() }
   }
 
-  /** Encodes texts and fills all to the length of the longest. Rows of `attentionMask` are 0 where a row is filled. */
-  async encodeBatch(texts: readonly string[], options: BatchEncodeOptions = {}): Promise<EncodedText[]> {
-    const { paddingSide = this.paddingSide, ...encodeOptions } = options
-    const encoded = await Promise.all(texts.map((text) => this.encode(text, encodeOptions)))
-    const width = encoded.reduce((longest, { inputIds }) => Math.max(longest, inputIds.length), 0)
-    if (encoded.every(({ inputIds }) => inputIds.length === width)) return encoded
-    const pad = this.#requireSpecialToken('pad', 'fill texts of unequal length')
-    return encoded.map((row) => {
-      const missing = width - row.inputIds.length
-      const fill = <T>(values: T[], value: T): T[] => {
-        const filling = new Array<T>(missing).fill(value)
-        return paddingSide === 'left' ? [...filling, ...values] : [...values, ...filling]
-      }
-      return {
-        inputIds: fill(row.inputIds, pad.id),
-        attentionMask: fill(row.attentionMask, 0),
-        tokens: fill(row.tokens, pad.token),
-      }
-    })
+  encodeBatch(texts: readonly string[], options: BatchEncodeOptions = {}): Promise<EncodedText[]> {
+    return encodeBatch(this, texts, options)
   }
 
-  /**
-   * Text of ids. Ids beyond the vocabulary have no text: models are wider than their tokenizers, and may emit them.
-   * Throws `invalid-argument` for what is not an id at all.
-   */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
     const tokens = this.#textTokens(ids, options)
     const length = tokens.reduce((sum, token) => sum + token.length, 0)
@@ -178,21 +113,12 @@ export class Tokenizer {
     return decoder === null ? tokens.join(' ') : decoder.decode(tokens)
   }
 
-  /** The vocabulary's own spelling of each id, `undefined` beyond the vocabulary. */
   tokens(ids: readonly number[]): (string | undefined)[] {
-    return ids.map((id) => {
-      if (!Number.isSafeInteger(id) || id < 0) {
-        throw new TandemError('invalid-argument', 'A token id is not an id', {
-          expected: 'an integer of at least 0',
-          received: String(id),
-        })
-      }
-      // The native call takes 32 bits and would wrap a larger number around.
-      return id > 0xffffffff ? undefined : (this.#loaded.backend.idToToken(id) ?? undefined)
-    })
+    requireIds(ids)
+    // The native call takes 32 bits and would wrap a larger number around.
+    return ids.map((id) => (id > 0xffffffff ? undefined : (this.#loaded.backend.idToToken(id) ?? undefined)))
   }
 
-  /** Decodes ids one at a time; never emits half a character. */
   decodeStream(options: DecodeOptions = {}): DecodeStream {
     const { hasByteFallback, rewritesSpaces } = this.#loaded
     return new DecodeStream({
@@ -204,6 +130,11 @@ export class Tokenizer {
         (hasByteFallback && BYTE_TOKEN.test(this.#textTokens(ids, options).at(-1) ?? '')),
     })
   }
+
+  /** Does nothing: the library frees its memory when the tokenizer is collected, and it goes on until then. */
+  async dispose(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 
   /** Tokens that have a part in the text of ids. */
   #textTokens(ids: readonly number[], { skipSpecialTokens = false }: DecodeOptions): string[] {
@@ -226,33 +157,9 @@ export class Tokenizer {
       return unencodable(cause)
     }
   }
-
-  #requireSpecialToken(name: SpecialTokenName, purpose: string): { id: number; token: string } {
-    const token = this.#config?.specialTokens[name]
-    const id = token === undefined ? undefined : this.tokenId(token)
-    if (token === undefined || id === undefined) {
-      throw new TandemError('unsupported-model', `The tokenizer has no ${name} token to ${purpose} with`, {
-        remedy: `Name one as ${name}_token in tokenizer_config.json`,
-      })
-    }
-    return { id, token }
-  }
 }
 
 function unencodable(cause: unknown): never {
   const { message } = cause as Error
   throw new TandemError('invalid-file', 'The tokenizer cannot encode this text', { received: message, cause })
-}
-
-function requireAtMost(limit: number, length: number, problem: string): void {
-  if (length <= limit) return
-  throw new TandemError('invalid-argument', problem, { expected: `at most ${limit} characters`, received: `${length}` })
-}
-
-function requireLength(maxLength: number): number {
-  if (Number.isSafeInteger(maxLength) && maxLength > 0) return maxLength
-  throw new TandemError('invalid-argument', 'A text cannot be cut to this maxLength', {
-    expected: 'an integer above 0',
-    received: String(maxLength),
-  })
 }

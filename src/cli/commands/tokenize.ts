@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { TandemError } from '../../errors.ts'
 import { readTokenizer } from '../../runtime/converted-model.ts'
 import { locateModel } from '../../runtime/locate.ts'
-import type { Tokenizer } from '../../tokenizer/tokenizer.ts'
+import type { TextTokenizer } from '../../tokenizer/text-tokenizer.ts'
 import type { CommandContext } from '../arguments.ts'
 import { type InputLine, inputLines } from '../requests.ts'
 import { errorLine, errorObject, label } from '../ui.ts'
@@ -28,7 +28,7 @@ export function tokenizeCommand(command: Command, { terminal, signal }: CommandC
       if (texts.length === 0 && parsed.input === undefined) {
         return command.error('error: there is nothing to tokenize; give a text or --input', { exitCode: 2 })
       }
-      const tokenizer = await readTokenizer(await locateModel(parsed.model))
+      await using tokenizer = await readTokenizer(await locateModel(parsed.model))
       // On a command line the ids of one text are many arguments.
       const inputs = parsed.decode === true && texts.length > 0 ? [texts.join(' ')] : texts
       const key = parsed.decode === true ? 'ids' : 'prompt'
@@ -45,7 +45,7 @@ export function tokenizeCommand(command: Command, { terminal, signal }: CommandC
     })
 }
 
-async function answer(tokenizer: Tokenizer, line: InputLine, parsed: TokenizeArguments): Promise<string> {
+async function answer(tokenizer: TextTokenizer, line: InputLine, parsed: TokenizeArguments): Promise<string> {
   if (line.failure !== undefined) throw line.failure
   const head = { index: line.index, ...(line.id === undefined ? {} : { id: line.id }) }
   if (parsed.decode === true) {
