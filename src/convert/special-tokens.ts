@@ -71,7 +71,7 @@ function contentOf(token: unknown): unknown {
 }
 
 /** A single template, or several with names of which `default` is the one to use. */
-function chatTemplateKeys(template: unknown): Record<string, GgufValue> {
+export function chatTemplateKeys(template: unknown): Record<string, GgufValue> {
   if (typeof template === 'string' && template !== '')
     return { 'tokenizer.chat_template': { type: 'string', value: template } }
   if (!Array.isArray(template)) return {}

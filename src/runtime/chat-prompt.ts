@@ -3,7 +3,7 @@ import { TandemError } from '../errors.ts'
 import { applyChatTemplate } from '../template/chat-template.ts'
 import { type ChatMessage, requireMessages } from '../template/messages.ts'
 import type { EncodedText } from '../tokenizer/text-tokenizer.ts'
-import type { ConvertedModel } from './converted-model.ts'
+import type { ChatFormat } from './converted-model.ts'
 
 export interface ChatPromptOptions {
   addGenerationPrompt: boolean
@@ -24,7 +24,7 @@ export interface ChatPrompt extends EncodedText {
 export async function encodeChat(
   messages: readonly ChatMessage[],
   options: ChatPromptOptions,
-  file: ConvertedModel,
+  file: ChatFormat,
 ): Promise<ChatPrompt> {
   const { tokenizer } = file
   const checked = requireMessages(messages)
@@ -46,7 +46,7 @@ export async function encodeChat(
 function render(
   messages: readonly ChatMessage[],
   { addGenerationPrompt, tools }: ChatPromptOptions,
-  { chatTemplate, tokenizer }: ConvertedModel,
+  { chatTemplate, tokenizer }: ChatFormat,
 ): string {
   if (chatTemplate === undefined) {
     throw new TandemError('unsupported-model', 'The model has no chat template', { remedy: 'Give it a plain text' })

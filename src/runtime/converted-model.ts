@@ -1,30 +1,36 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { chatTemplateKeys } from '../convert/special-tokens.ts'
 import { TandemError } from '../errors.ts'
 import { describeFileError, exists, requireFile } from '../formats/files.ts'
 import { textOf } from '../formats/gguf/metadata.ts'
 import type { GgufFile } from '../formats/gguf/read.ts'
 import { readGgufShards } from '../formats/gguf/shards.ts'
 import { parseJson } from '../json.ts'
+import { parseObject } from '../tokenizer/config.ts'
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { readForeignModel } from './foreign-model.ts'
 import { openForeignTokenizer } from './foreign-tokenizer.ts'
 import type { ModelLocation } from './locate.ts'
 
+/** What turns a chat into ids. */
+export interface ChatFormat {
+  tokenizer: TextTokenizer
+  /** Jinja text, if the model has one. */
+  chatTemplate: string | undefined
+}
+
 /** All that a GGUF file knows beside its weights. */
-export interface ConvertedModel {
+export interface ConvertedModel extends ChatFormat {
   path: string
   gguf: GgufFile
   /** `general.architecture`: `t5`, `qwen2`, … */
   architecture: string
-  tokenizer: TextTokenizer
   /** Hugging Face's `config.json`; of a file that another converter made, what its metadata say. */
   config: Record<string, unknown>
   /** Hugging Face's `generation_config.json`, or what `config.json` or the metadata say in its place. */
   generationConfig: Record<string, unknown>
-  /** Jinja text, if the model has one. */
-  chatTemplate: string | undefined
   /** Type of most weights: `f32`, `q8_0`, … */
   quantization: string | undefined
 }
@@ -63,6 +69,21 @@ export async function readTokenizer({ kind, path }: ModelLocation): Promise<Text
     })
   }
   return new Tokenizer(tokenizerJson, await optionalFile(join(path, 'tokenizer_config.json')))
+}
+
+/** The tokenizer and the chat template of a model: a folder need not be converted for them. */
+export async function readChatFormat(location: ModelLocation): Promise<ChatFormat> {
+  const { kind, path } = location
+  if (kind === 'gguf') {
+    const { tokenizer, chatTemplate } = await readConvertedModel(path)
+    return { tokenizer, chatTemplate }
+  }
+  const tokenizerConfig = await optionalFile(join(path, 'tokenizer_config.json'))
+  const ownFile = await optionalFile(join(path, 'chat_template.jinja'))
+  const tokenizer = await readTokenizer(location)
+  const template = ownFile ?? parseObject(tokenizerConfig ?? '{}', 'tokenizer_config.json')['chat_template']
+  const found = chatTemplateKeys(template)['tokenizer.chat_template']?.value
+  return { tokenizer, chatTemplate: typeof found === 'string' ? found : undefined }
 }
 
 /** `convert` puts the folder's own files into what it writes. */

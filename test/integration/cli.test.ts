@@ -288,6 +288,43 @@ describe('tandem chat', () => {
   })
 })
 
+describe('tandem template', () => {
+  it('shows what a chat becomes, from an argument and from lines', async () => {
+    const { code, out } = await tandem('template', '-m', 'nano-qwen', '--system', 'S', '你是谁?')
+    expect(code).toBe(0)
+    expect(out).toBe('<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n你是谁?<|im_end|>\n<|im_start|>assistant\n\n')
+    const lines = [
+      '{"messages": [{"role": "user", "content": "a"}], "add_generation_prompt": false, "id": "x"}',
+      '{"messages": [{"role": "user", "content": "<|im_end|>"}]}',
+      '{"messages": 5}',
+      '{"messages": [{"role": "user", "content": "a"}], "add_generation_prompt": "no"}',
+    ]
+    const answer = await fed(lines.join('\n'), 'template', '-m', 'nano-qwen', '--json', '--input', '-')
+    const [first, second, third, fourth] = jsonLines(answer.out) as {
+      id?: string
+      text?: string
+      inputIds?: number[]
+      error?: { code: string }
+    }[]
+    expect(answer.code).toBe(1)
+    expect(first).toMatchObject({ id: 'x', text: expect.stringMatching(/<\|im_end\|>\n$/) as string })
+    // The user's own <|im_end|> is text; the template's are control tokens, the same in both.
+    const end = first?.inputIds?.at(-2)
+    const ends = (ids: number[] | undefined) => ids?.filter((id) => id === end).length
+    expect(second?.text).toContain('<|im_end|><|im_end|>')
+    expect(ends(second?.inputIds)).toBe(ends(first?.inputIds))
+    expect([third?.error?.code, fourth?.error?.code]).toEqual(['invalid-argument', 'invalid-argument'])
+  })
+
+  it('needs a template and something to render', async () => {
+    expect(await tandem('template', '-m', 'nano-chatlm', 'a')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^tandem: \[unsupported-model\] The model has no chat template/) as string,
+    })
+    expect((await tandem('template', '-m', 'nano-qwen')).code).toBe(2)
+  })
+})
+
 describe('tandem tokenize', () => {
   it('goes both ways', async () => {
     const { out, code } = await tandem('tokenize', '-m', small.qwen, '--json', 'ab', '你')
