@@ -280,6 +280,10 @@ describe('tandem chat', () => {
     const asked = await tandem('chat', ...options, '你是谁?')
     expect(asked).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^我是.*nano-qwen/) as string })
     expect(await fed('你是谁?\n', 'chat', ...options)).toMatchObject({ code: 0, out: asked.out })
+    const { out } = await tandem('chat', ...options, '--json', '你是谁?')
+    expect(jsonLines(out)).toMatchObject([
+      { index: 0, sequences: [{ text: asked.out.trimEnd(), finishReason: 'eos' }] },
+    ])
   })
 
   it('ends every message of an encoder-decoder with its end token', async () => {
@@ -361,7 +365,10 @@ describe('tandem convert', () => {
   it('writes a file that generates', async () => {
     const output = join(small.directory, 'out.gguf')
     const report = await tandem('convert', small.t5, '-o', output, '--quantize', 'f16', '--json')
-    expect(report).toMatchObject({ code: 0, err: '' })
+    expect(report).toMatchObject({
+      code: 0,
+      err: expect.stringMatching(/^tandem: 97 of the 320 rows[^\n]*\n$/) as string,
+    })
     expect(jsonLines(report.out)[0]).toMatchObject({ output, quantization: 'f16', architecture: 't5' })
     expect((await readFile(output)).subarray(0, 4).toString()).toBe('GGUF')
     expect(await tandem('generate', '-m', output, '--threads', '1', '--device', 'cpu', 'abc')).toMatchObject({

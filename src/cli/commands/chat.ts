@@ -14,9 +14,11 @@ import {
   generationArguments,
   loadOptions,
 } from '../arguments.ts'
+import { jsonResult } from '../json-result.ts'
 import { errorLine, type Terminal } from '../ui.ts'
 
 interface ChatArguments extends EngineArguments {
+  json?: boolean
   system?: string
 }
 
@@ -34,8 +36,12 @@ export function chatCommand(command: Command, context: CommandContext): Command 
     .description('Talk to a model: one message, or an interactive chat when none is given')
     .argument('[message...]', 'one message')
     .option('--system <text>', 'what the system message says')
+    .option('--json', 'print the answer to one message as a JSON object')
   return command.action(async (words: string[], parsed: ChatArguments) => {
     const isInteractive = words.length === 0 && process.stdin.isTTY
+    if (isInteractive && parsed.json === true) {
+      return command.error('error: --json needs a message; give one, or pipe one in', { exitCode: 2 })
+    }
     const message = words.length > 0 ? words.join(' ') : isInteractive ? undefined : await readAll(process.stdin)
     await using model = await load(parsed.model, await loadOptions(parsed, context))
     const { terminal } = context
@@ -46,7 +52,10 @@ export function chatCommand(command: Command, context: CommandContext): Command 
     })
     const options = generationArguments({ ...parsed }) as GenerateOptions
     if (message === undefined) await new InteractiveChat(conversation, options, terminal).run()
-    else await answer(conversation, message, { ...options, signal: context.signal }, terminal)
+    else if (parsed.json === true) {
+      const result = await conversation.send(message, { ...options, signal: context.signal })
+      terminal.out.write(`${JSON.stringify({ index: 0, ...jsonResult(result) })}\n`)
+    } else await answer(conversation, message, { ...options, signal: context.signal }, terminal)
   })
 }
 

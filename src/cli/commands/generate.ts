@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { TandemError } from '../../errors.ts'
-import type { GenerationResult } from '../../runtime/generation-run.ts'
 import type { GenerationInput } from '../../runtime/input.ts'
 import type { GenerateOptions, LanguageModel } from '../../runtime/language-model.ts'
 import { load } from '../../runtime/load.ts'
@@ -13,6 +12,7 @@ import {
   loadOptions,
 } from '../arguments.ts'
 import { BeamDisplay } from '../beam-display.ts'
+import { jsonResult } from '../json-result.ts'
 import { type InputLine, inputLines } from '../requests.ts'
 import { errorLine, errorObject } from '../ui.ts'
 
@@ -120,16 +120,5 @@ function request(line: InputLine, parsed: GenerateArguments): { input: Generatio
       ...generationArguments({ ...parsed }),
       ...options,
     },
-  }
-}
-
-function jsonResult({ prompt, inputIds, sequences, seed, usage, timings }: GenerationResult): object {
-  return {
-    ...(prompt === undefined ? {} : { prompt }),
-    inputIds,
-    sequences,
-    ...(seed === null ? {} : { seed }),
-    usage,
-    timings: Object.fromEntries(Object.entries(timings).map(([name, value]) => [name, Math.round(value * 1e3) / 1e3])),
   }
 }
