@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -37,6 +37,24 @@ describe('folderKey', () => {
     await writeFile(join(folder, 'chat_template.jinja'), '')
     expect(await folderKey(folder, 'q8_0')).not.toBe(key)
   })
+
+  it.skipIf(process.platform === 'win32')(
+    'says which file a link leads to nowhere, as an interrupted download leaves',
+    async () => {
+      const link = join(folder, 'model-2.safetensors')
+      await symlink(join(folder, 'blobs', 'missing'), link)
+      await expect(folderKey(folder, 'q8_0')).rejects.toMatchObject({
+        name: 'TandemError',
+        code: 'not-found',
+        message: expect.stringContaining('model-2.safetensors') as string,
+      })
+      await rm(link)
+      await expect(folderKey(join(folder, 'nowhere'), 'q8_0')).rejects.toMatchObject({
+        name: 'TandemError',
+        code: 'not-found',
+      })
+    },
+  )
 
   it('can be aborted', async () => {
     await expect(folderKey(folder, 'q8_0', AbortSignal.abort())).rejects.toMatchObject({ code: 'aborted' })
