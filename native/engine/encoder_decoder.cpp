@@ -11,9 +11,6 @@ namespace tandem {
 
 namespace {
 
-// Sequences are rows of a table here; the limit only keeps numbers sane.
-constexpr int32_t max_sequences = 1 << 16;
-
 // A step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take 400 MB. Larger
 // steps are computed in pieces.
 constexpr size_t max_gathered_cells = 1 << 15;
@@ -37,7 +34,8 @@ EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const Cance
   for (size_t i = 0; i < model_.decoder.layers.size(); ++i) cell_store_.push_back({new_store(), new_store()});
   cell_buffer_ = allocate_tensors(cell_context_.get(), llama.ggml_backend_dev_buffer_type(device_),
                                   "the keys and values of the decoder");
-  description_ = {model_.parameters.vocabulary_size, 0, max_sequences, model_.parameters.d_model,
+  // Sequences are rows of a table here; but each that has read something holds a cell of its own.
+  description_ = {model_.parameters.vocabulary_size, 0, options.context_size, model_.parameters.d_model,
                   static_cast<double>(weights_.bytes()), llama.ggml_backend_dev_name(device_)};
 }
 

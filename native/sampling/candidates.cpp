@@ -1,7 +1,6 @@
 #include "sampling/candidates.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tandem {
 
@@ -13,14 +12,16 @@ bool better(const Candidate& a, const Candidate& b) {
 std::vector<Candidate> best_candidates(const float* row, size_t size, size_t count) {
   // A heap of the best so far with the worst of them on top: almost every score is refused by one comparison.
   std::vector<Candidate> best;
+  if (count == 0) return best;
   best.reserve(count);
   for (size_t i = 0; i < size; ++i) {
     const Candidate candidate{static_cast<int32_t>(i), row[i]};
     if (best.size() < count) {
-      if (!std::isfinite(candidate.score)) continue;
+      // False for what is no number as well.
+      if (!(candidate.score > banned)) continue;
       best.push_back(candidate);
       std::push_heap(best.begin(), best.end(), better);
-    } else if (candidate.score > best.front().score && std::isfinite(candidate.score)) {
+    } else if (candidate.score > best.front().score) {
       std::pop_heap(best.begin(), best.end(), better);
       best.back() = candidate;
       std::push_heap(best.begin(), best.end(), better);

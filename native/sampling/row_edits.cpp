@@ -4,14 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "sampling/candidates.h"
 #include "sampling/softmax.h"
 #include "sampling/warpers.h"
 
 namespace tandem {
 
 namespace {
-
-constexpr float banned = -std::numeric_limits<float>::infinity();
 
 void keep_only(const std::vector<int32_t>& ids, float* row, size_t size) {
   std::vector<float> kept;

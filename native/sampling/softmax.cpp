@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sampling/candidates.h"
+
 namespace tandem {
 
 float log_sum_exp(const float* row, size_t size) {
@@ -15,6 +17,7 @@ float log_sum_exp(const float* row, size_t size) {
 
 void log_softmax(float* row, size_t size) {
   const float largest = *std::max_element(row, row + size);
+  if (largest == banned) return;
   double sum = 0;
   for (size_t i = 0; i < size; ++i) sum += std::exp(row[i] - largest);
   const auto log_sum = static_cast<float>(std::log(sum));

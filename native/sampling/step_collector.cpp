@@ -8,18 +8,37 @@
 
 namespace tandem {
 
+namespace {
+
+void require_number(float score) {
+  if (!std::isnan(score)) return;
+  throw EngineError("compute-failed", "some scores are no numbers, by the weights or by what the options make of them");
+}
+
+}  // namespace
+
 StepCollector::StepCollector(const StepRequest& request, size_t outputs, size_t vocabulary)
     : request_(request), vocabulary_(vocabulary), ranked_(outputs), rows_(request.draw ? outputs : 0) {
   result_.log_sum_exp.resize(outputs);
   if (request.logits) result_.logits.resize(outputs * vocabulary);
 }
 
+void StepCollector::apply(const RowEdit& edit, float* row) {
+  // A filter would drop what is no number, after it has counted it.
+  if (edit.kind >= EditKind::temperature) std::for_each(row, row + vocabulary_, require_number);
+  apply_edit(edit, row, vocabulary_);
+  if (edit.kind != EditKind::keep) return;
+  const bool is_dead = std::all_of(edit.ids.begin(), edit.ids.end(), [=](int32_t id) { return row[id] == banned; });
+  if (is_dead) ++dead_rows_;
+  if (forces_ || (is_dead && !competes())) apply_edit({edit.output, EditKind::force, 0, 0, edit.ids}, row, vocabulary_);
+}
+
 void StepCollector::receive(size_t output, float* logits) {
   for (const auto& edit : request_.edits) {
-    if (edit.output == output) apply_edit(edit, logits, vocabulary_);
+    if (edit.output == output) apply(edit, logits);
   }
   const float total = log_sum_exp(logits, vocabulary_);
-  if (std::isnan(total)) throw EngineError("compute-failed", "the model computed values that are not numbers");
+  require_number(total);
   result_.log_sum_exp[output] = total;
   if (request_.logits) {
     std::copy_n(logits, vocabulary_, result_.logits.begin() + static_cast<std::ptrdiff_t>(output * vocabulary_));
@@ -77,7 +96,18 @@ void StepCollector::add_group(const std::vector<Candidate>& candidates) {
   }
 }
 
+/** Rows with a forced token owe nothing to what was computed, so they are made anew. */
+void StepCollector::force_what_is_allowed() {
+  forces_ = true;
+  std::vector<float> row(vocabulary_);
+  for (size_t output = 0; output < ranked_.size(); ++output) {
+    std::fill(row.begin(), row.end(), 0.0F);
+    receive(output, row.data());
+  }
+}
+
 StepResult StepCollector::take() {
+  if (competes() && dead_rows_ == ranked_.size()) force_what_is_allowed();
   if (competes() && request_.draw) {
     add_group(draw_from_pool());
   } else if (competes()) {

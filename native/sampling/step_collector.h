@@ -49,6 +49,12 @@ class StepCollector : public OutputReceiver {
 
  private:
   bool competes() const { return !request_.beam_scores.empty(); }
+  /**
+   * As transformers 5.23: what a caller allows is forced where the rules before it ban all of it, but as long as one
+   * beam has something left, the others are given up.
+   */
+  void apply(const RowEdit& edit, float* row);
+  void force_what_is_allowed();
   std::vector<Candidate> draw_from_pool();
   std::vector<Candidate> draw_from_row(size_t output);
   void advance_to(size_t matrix_row);
@@ -56,6 +62,8 @@ class StepCollector : public OutputReceiver {
 
   const StepRequest& request_;
   size_t vocabulary_;
+  size_t dead_rows_ = 0;                              // of which nothing is left that the caller allows
+  bool forces_ = false;
   size_t matrix_row_ = 0;                             // of the draws, how many rows have been gone past
   std::vector<std::vector<Candidate>> ranked_;        // per output, unless they are drawn
   std::vector<std::vector<float>> rows_;              // per output, whole and edited, when they are drawn

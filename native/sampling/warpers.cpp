@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "sampling/candidates.h"
@@ -11,8 +10,6 @@
 namespace tandem {
 
 namespace {
-
-constexpr float banned = -std::numeric_limits<float>::infinity();
 
 /** The tokens of a row that no earlier rule has banned, in the order of their ids, with their probabilities. */
 struct Survivors {

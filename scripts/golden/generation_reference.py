@@ -68,6 +68,10 @@ SEARCHES = [
     {"preset": "sampling", "seed": 13},
     {"preset": "beam", "seed": 14},
     {"preset": "greedy"},
+    {"do_sample": False, "min_length": 60, "min_new_tokens": 0},
+    {"do_sample": False, "rule": "oneId", "no_repeat_ngram_size": 1, "max_new_tokens": 4},
+    {"do_sample": False, "rule": "oneId", "no_repeat_ngram_size": 1, "max_new_tokens": 4, "num_beams": 2},
+    {"do_sample": False, "min_length": 60, "remove_invalid_values": True, "exponential_decay_length_penalty": [2, 3.0]},
 ]
 CONTRASTIVE = [
     {"penalty_alpha": 0.6, "top_k": 4},
@@ -106,6 +110,14 @@ class Noise(LogitsProcessor):
         return scores + NOISE * (2 * torch.rand(scores.shape, generator=self.generator) - 1)
 
 
+def allowed_ids(rule, model):
+    if rule == "oddIds":
+        # And the end.
+        ends = {model.generation_config.eos_token_id} if isinstance(model.generation_config.eos_token_id, int) else set(model.generation_config.eos_token_id)
+        return sorted(set(range(1, model.config.vocab_size, 2)) | ends)
+    return [800] if rule == "oneId" else None
+
+
 def generate(model, inputs, case, noise_seed=None):
     options = {key: value for key, value in case.items() if key not in ("rule", "preset", "seed")}
     options = {"max_new_tokens": 14, **options}
@@ -116,10 +128,8 @@ def generate(model, inputs, case, noise_seed=None):
         processors.append(Noise(noise_seed))
     if processors:
         options["logits_processor"] = LogitsProcessorList(processors)
-    if case.get("rule") == "oddIds":
-        # Odd ids, and the end.
-        ends = {model.generation_config.eos_token_id} if isinstance(model.generation_config.eos_token_id, int) else set(model.generation_config.eos_token_id)
-        allowed = sorted(set(range(1, model.config.vocab_size, 2)) | ends)
+    allowed = allowed_ids(case.get("rule"), model)
+    if allowed is not None:
         options["prefix_allowed_tokens_fn"] = lambda batch, ids: allowed
     if "seed" in case:
         torch.manual_seed(case["seed"])

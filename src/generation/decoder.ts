@@ -66,7 +66,7 @@ export interface StepOptions {
   logits?: boolean
 }
 
-/** Tokens that may follow one row, or any of the rows that compete; those whose score is not finite are left out. */
+/** Tokens that may follow one row, or any of the rows that compete; without those that are banned or no numbers. */
 export interface RowCandidates {
   /** Best first, or in the order in which they were drawn. */
   ids: Int32Array
@@ -94,6 +94,8 @@ export interface DecoderState {
 
 export interface Decoder<State extends DecoderState = DecoderState> {
   readonly vocabularySize: number
+  /** Hypotheses that may live at once, of all requests together. */
+  readonly maxSequences: number
   /** Reads a prompt: runs the encoder, or only reserves the rows. One hypothesis at first. */
   start(prompt: Prompt, signal?: AbortSignal): Promise<State>
   /**

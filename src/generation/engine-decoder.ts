@@ -47,6 +47,10 @@ export abstract class EngineDecoder implements Decoder<EngineState> {
     return this.engine.description.vocabularySize
   }
 
+  get maxSequences(): number {
+    return this.engine.description.maxSequences
+  }
+
   abstract start(prompt: Prompt, signal?: AbortSignal): Promise<EngineState>
 
   async step(

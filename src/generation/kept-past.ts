@@ -15,6 +15,7 @@ interface RunningText {
  */
 export class KeptPastDecoder implements Decoder<EngineState> {
   readonly vocabularySize: number
+  readonly maxSequences: number
   readonly #decoder: EngineDecoder
   /** The state that holds a past, and the ids that its first row has been fed. */
   #kept: { state: EngineState; ids: number[] } | undefined
@@ -23,6 +24,7 @@ export class KeptPastDecoder implements Decoder<EngineState> {
   constructor(decoder: EngineDecoder) {
     this.#decoder = decoder
     this.vocabularySize = decoder.vocabularySize
+    this.maxSequences = decoder.maxSequences
   }
 
   async start(prompt: Prompt, signal?: AbortSignal): Promise<EngineState> {

@@ -54,8 +54,8 @@ export const OPTION_RULES: Readonly<Record<string, OptionRule>> = {
   noRepeatNgramSize: COUNT,
   encoderNoRepeatNgramSize: COUNT,
   badWordsIds: {
-    expected: 'a list of at least one list of token ids',
-    accepts: (value) => isList(value, TOKEN_LIST.accepts) && value.length > 0,
+    expected: 'a list of at least one list of token ids, none of them empty',
+    accepts: (value) => isList(value, isSequence) && value.length > 0,
   },
   sequenceBias: {
     expected: 'a list of pairs of token ids and a number, such as [[[5, 9], -2.5]]',
@@ -142,7 +142,11 @@ function isList(value: unknown, accepts: (item: unknown) => boolean): value is u
 function isBias(value: unknown): boolean {
   if (!Array.isArray(value) || value.length !== 2) return false
   const [ids, bias] = value as unknown[]
-  return isList(ids, isTokenId) && ids.length > 0 && isNumber(bias)
+  return isSequence(ids) && isNumber(bias)
+}
+
+function isSequence(value: unknown): boolean {
+  return isList(value, isTokenId) && value.length > 0
 }
 
 function within(least: number, most: number): (value: unknown) => boolean {

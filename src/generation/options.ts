@@ -10,7 +10,7 @@ export interface CommonOptions {
   maxTime?: number | null
   /** Length below which no text ends, the decoder's prompt included. */
   minLength?: number | null
-  /** New tokens before which no text ends. */
+  /** New tokens before which no text ends; beats `minLength`, wherever it was set. */
   minNewTokens?: number | null
   /** Texts that end the generation where they are complete; they stay in the text. */
   stopStrings?: string | readonly string[] | null
@@ -136,7 +136,8 @@ export interface GenerationConfig {
   maxPositions: number | undefined
   maxTime: number | undefined
   minLength: number
-  minNewTokens: number
+  /** Beats `minLength`, be it 0. */
+  minNewTokens: number | undefined
   stopStrings: readonly string[]
   /** Empty: only the length ends the text. */
   eosTokenIds: readonly number[]

@@ -243,6 +243,7 @@ describe('resolveGeneration', () => {
     { badWordsIds: [] },
     { badWordsIds: [3] },
     { badWordsIds: [[-3]] },
+    { badWordsIds: [[]] },
     { sequenceBias: [[[], 1]] },
     { sequenceBias: [[[1], 'much']] },
     { suppressTokens: 'the' },

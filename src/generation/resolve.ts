@@ -115,7 +115,7 @@ function ruleOptions(value: Lookup) {
     maxLength: optional<number>('maxLength'),
     maxTime: optional<number>('maxTime'),
     minLength: number('minLength', 0),
-    minNewTokens: number('minNewTokens', 0),
+    minNewTokens: optional<number>('minNewTokens'),
     stopStrings: several<string>('stopStrings'),
     eosTokenIds: several<number>('eosTokenId'),
     padTokenId: optional<number>('padTokenId'),

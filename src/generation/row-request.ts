@@ -13,12 +13,14 @@ export interface RequestPart {
 export function splitAtCallbacks(options: StepOptions): [RequestPart, ...RequestPart[]] {
   const rows = (options.edits ?? []).map(cutRow)
   const parts = Math.max(1, ...rows.map(({ length }) => length))
+  // Whether rows compete decides what becomes of one without an allowed token.
+  const beams = options.beamScores === undefined ? {} : { beamScores: options.beamScores }
   const part = (index: number): RequestPart => {
     const isLast = index === parts - 1
     const edits = rows.map((row) => row[index]?.edits ?? [])
     return {
       callbacks: rows.map((row) => row[index]?.callbacks ?? []),
-      options: isLast ? { ...options, edits } : { candidates: 1, logits: true, edits },
+      options: isLast ? { ...options, edits } : { candidates: 1, logits: true, edits, ...beams },
     }
   }
   return [part(0), ...Array.from({ length: parts - 1 }, (_, index) => part(index + 1))]

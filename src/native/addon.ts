@@ -152,7 +152,7 @@ export const EditKind = {
   penalize: 0,
   /** The ids get minus infinity. */
   ban: 1,
-  /** All but the ids get minus infinity. */
+  /** All but the ids get minus infinity; if none of them has more, they get 0 (among beams: if that is so in all). */
   keep: 2,
   /** The ids get 0, all others minus infinity. */
   force: 3,
@@ -174,7 +174,7 @@ export const EditKind = {
   etaCutoff: 15,
 } as const
 
-/** A group is an output, or all outputs together when they compete. Tokens whose score is not finite are left out. */
+/** A group is an output, or all outputs together when they compete. Tokens that are banned or no numbers are left out. */
 export interface StepResult {
   /** Of all groups one after the other; best first (ties: the earlier row, then the lower id), or as they were drawn. */
   ids: Int32Array

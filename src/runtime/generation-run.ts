@@ -1,3 +1,4 @@
+import { TandemError } from '../errors.ts'
 import type {
   Decoder,
   DecoderState,
@@ -99,6 +100,7 @@ export class GenerationRun {
 
   /** Pieces of the first text. Beams change their minds until the end, so theirs is one piece. */
   async *pieces(): AsyncGenerator<string, void, void> {
+    checkFollowers(this.#options)
     this.#request = await this.#prepare()
     const search = SEARCHES[this.#request.config.mode](this.#timed, this.#request, this.#options.signal)
     const text = this.#environment.tokenizer.decodeStream({ skipSpecialTokens: true })
@@ -178,9 +180,20 @@ export class GenerationRun {
   }
 }
 
+/** Types do not reach those who write JavaScript, or lines of JSON. */
+function checkFollowers({ signal, onStep }: RunOptions): void {
+  if ((onStep ?? undefined) !== undefined && typeof onStep !== 'function') {
+    throw new TandemError('invalid-argument', 'Bad onStep', { expected: 'a function', received: typeof onStep })
+  }
+  if ((signal ?? undefined) !== undefined && typeof signal?.addEventListener !== 'function') {
+    throw new TandemError('invalid-argument', 'Bad signal', { expected: 'an AbortSignal', received: typeof signal })
+  }
+}
+
 /** A decoder that knows how long it took. */
 class TimedDecoder implements Decoder {
   readonly vocabularySize: number
+  readonly maxSequences: number
   readonly timings = { encodeMs: 0, decodeMs: 0, steps: 0 }
   readonly #decoder: Decoder
   readonly #readsPromptInFirstStep: boolean
@@ -189,6 +202,7 @@ class TimedDecoder implements Decoder {
     this.#decoder = decoder
     this.#readsPromptInFirstStep = readsPromptInFirstStep
     this.vocabularySize = decoder.vocabularySize
+    this.maxSequences = decoder.maxSequences
   }
 
   start(prompt: Prompt, signal?: AbortSignal): Promise<DecoderState> {

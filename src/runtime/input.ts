@@ -66,7 +66,8 @@ export function checkedPrompt({ inputIds, attentionMask }: EncodedInput, vocabul
   if (mask.length !== inputIds.length || mask.some((value) => value !== 0 && value !== 1)) {
     throw invalid('The attention mask does not fit', `${inputIds.length} zeros and ones`, `${mask.length} values`)
   }
-  return { inputIds, attentionMask: mask }
+  // The caller's arrays may change while the text is being written.
+  return { inputIds: [...inputIds], attentionMask: [...mask] }
 }
 
 function checkOptions({ appendEos, addGenerationPrompt, tools }: InputOptions): void {

@@ -21,6 +21,7 @@ export type Rule = (past: readonly number[], prompt: Prompt) => readonly number[
 /** A decoder whose logits a test writes down; it counts its living states and obeys every clause of the interface. */
 export class FakeDecoder implements Decoder<FakeState> {
   readonly vocabularySize: number
+  readonly maxSequences = 1000
   readonly #rule: Rule
   readonly #startTokenId: number | undefined
   readonly #prompts = new WeakMap<FakeState, Prompt>()
@@ -144,8 +145,8 @@ function chosen(ids: readonly number[], scores: readonly number[]) {
 }
 
 function ranked(scores: readonly number[], count: number): number[] {
-  const finite = [...scores.keys()].filter((id) => Number.isFinite(scores[id]))
-  return finite.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b).slice(0, count)
+  const possible = [...scores.keys()].filter((id) => (scores[id] ?? Number.NaN) > Number.NEGATIVE_INFINITY)
+  return possible.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b).slice(0, count)
 }
 
 /** Exponential races, as torch draws, with a generator of our own. */

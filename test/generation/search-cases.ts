@@ -102,6 +102,14 @@ export function describeSearches(name: string, subject: () => SearchSubject): vo
       }
     })
 
+    it('fails when every token is forbidden', async () => {
+      const [prompt] = subject().prompts
+      const suppressTokens = Array.from({ length: subject().decoder.vocabularySize }, (_, id) => id)
+      for (const options of [{ suppressTokens }, { suppressTokens, renormalizeLogits: true }]) {
+        await expect(run(prompt, options)).rejects.toMatchObject({ code: 'compute-failed' })
+      }
+    })
+
     it('lets a callback see and change every row', async () => {
       const [prompt] = subject().prompts
       const wanted = subject().decoder.vocabularySize - 2

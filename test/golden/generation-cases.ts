@@ -77,6 +77,7 @@ export function withoutFill(
  */
 export class BatchRowDecoder implements Decoder {
   readonly vocabularySize: number
+  readonly maxSequences: number
   readonly start: Decoder['start']
   readonly reorder: Decoder['reorder']
   readonly createGenerator: Decoder['createGenerator']
@@ -85,6 +86,7 @@ export class BatchRowDecoder implements Decoder {
 
   constructor(decoder: Decoder, index: number, size: number) {
     this.vocabularySize = decoder.vocabularySize
+    this.maxSequences = decoder.maxSequences
     this.start = (...call) => decoder.start(...call)
     this.reorder = (...call) => decoder.reorder(...call)
     this.createGenerator = (...call) => decoder.createGenerator(...call)

@@ -34,6 +34,7 @@ function ruleOf(name: unknown, { decoder, file }: LanguageModel): GenerateOption
       },
     }
   }
+  if (name === 'oneId') return { prefixAllowedTokensFn: () => [800] }
   if (name !== 'oddIds') return {}
   const ends = [file.generationConfig['eos_token_id']].flat() as number[]
   const odd = Array.from({ length: decoder.vocabularySize >> 1 }, (_, i) => 2 * i + 1)

@@ -190,6 +190,15 @@ describe('generate', () => {
     expect(masked.ids).toEqual(plain.ids)
   })
 
+  it('keeps the ids that it was given, whatever the caller does with the list', async () => {
+    for (const model of [t5, qwen]) {
+      const { ids } = await model.generate([11, 12, 13])
+      const input = [11, 12, 13]
+      const result = await model.generate(input, { onStep: () => void input.splice(0) })
+      expect(result).toMatchObject({ ids, inputIds: [11, 12, 13] })
+    }
+  })
+
   it('answers many at once as it answers one', async () => {
     const inputs = Array.from({ length: 12 }, (_, i) => [11 + i, 30, 31])
     for (const model of [t5, qwen]) {
@@ -217,6 +226,8 @@ describe('generate', () => {
     ['abc', { maxLength: 1 }],
     ['abc', { maxTokens: 1 }],
     ['abc', { appendEos: 'yes' }],
+    ['abc', { onStep: 'often' }],
+    ['abc', { signal: 'stop' }],
     [[{ role: 'user', content: 'a' }], { tools: {} }],
     [[{ role: 'user' }], {}],
   ])('refuses %j with options %j', async (input, generation) => {

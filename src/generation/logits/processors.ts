@@ -30,7 +30,7 @@ export function logitsProcessors(config: GenerationConfig, context: ProcessorCon
   const { promptLength, padding, inputIds, lengthLimit, vocabularySize } = context
   // An end token beyond the vocabulary can never come, and has no score to change.
   const ends = config.eosTokenIds.filter((id) => id >= 0 && id < vocabularySize)
-  const shortest = config.minNewTokens > 0 ? promptLength + config.minNewTokens : config.minLength
+  const shortest = config.minNewTokens === undefined ? config.minLength : promptLength + config.minNewTokens
   const begin = promptLength > 1 || config.forcedBosTokenId === undefined ? promptLength : promptLength + 1
   const decay = config.exponentialDecayLengthPenalty
   const rule = (isWanted: boolean, processor: () => LogitsProcessor) => (isWanted ? [processor()] : [])

@@ -27,7 +27,7 @@ export function sequenceBias(biases: Biases): LogitsProcessor[] {
 /** Bans the token that would complete a bad word; one that is nothing but an end token is no bad word. */
 export function badWords(words: readonly (readonly number[])[], eosTokenIds: readonly number[]): LogitsProcessor {
   const isEnd = (word: readonly number[]) => word.length === 1 && eosTokenIds.includes(word[0] ?? -1)
-  const bad = words.filter((word) => word.length > 0 && !isEnd(word))
+  const bad = words.filter((word) => !isEnd(word))
   return (ids) => ({
     kind: 'ban',
     ids: bad.filter((word) => endsWith(ids, word.slice(0, -1))).map((word) => word.at(-1) ?? 0),

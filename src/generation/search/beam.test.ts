@@ -94,6 +94,18 @@ describe('beam search', () => {
     expect(never.score).toBeGreaterThanOrEqual(early.score)
   })
 
+  it('returns no text of forbidden tokens, though they have finite scores under remove_invalid_values', async () => {
+    const { texts } = await search(new FakeDecoder(12, scattered(12)), PROMPT, {
+      numBeams: 3,
+      numReturnSequences: 3,
+      maxNewTokens: 2,
+      forcedBosTokenId: 4,
+      forcedEosTokenId: 7,
+      removeInvalidValues: true,
+    })
+    expect(texts).toMatchObject([{ ids: [4, 7], score: 0 }])
+  })
+
   it('returns fewer texts than asked for where the rules leave fewer', async () => {
     const { texts } = await search(new FakeDecoder(12, scattered(12)), PROMPT, {
       numBeams: 3,

@@ -88,7 +88,7 @@ class Scoreboard {
     // Only what ends among the first candidates counts as found; a rank below that never would have stayed a beam.
     if (this.#canImprove && !(earlyStopping === true && this.#isFull)) {
       const ended = candidates.filter(({ finishReason }, rank) => finishReason !== undefined && rank < numBeams)
-      this.#finished = [...this.#finished, ...ended.map((candidate) => this.#rated(candidate))]
+      this.#finished = [...this.#finished, ...ended.flatMap((candidate) => this.#found(candidate))]
         .sort((a, b) => b.score - a.score)
         .slice(0, numBeams)
     }
@@ -124,6 +124,15 @@ class Scoreboard {
 
   get #worstFinished(): number {
     return this.#isFull ? (this.#finished.at(-1)?.score ?? OUT_OF_THE_RUNNING) : OUT_OF_THE_RUNNING
+  }
+
+  /**
+   * The reference begins with empty places of this score, which keep out what holds a forbidden token (of the lowest
+   * float under `remove_invalid_values`). They keep out far worse than that: see the sum before the length counts.
+   */
+  #found(candidate: Candidate): Candidate[] {
+    const rated = this.#rated(candidate)
+    return Math.max(candidate.score, rated.score) > OUT_OF_THE_RUNNING ? [rated] : []
   }
 
   #rated(candidate: Candidate): Candidate {

@@ -26,7 +26,8 @@ export async function* contrastiveSearch(decoder: Decoder, request: SearchReques
       const rows = await decoder.step(state, read, { ...wanted, edits }, signal)
       parent = bestCandidate(row, rows, { past, penaltyAlpha })
       row = rows[parent]
-      const token = tokens[parent] ?? 0
+      const token = tokens[parent]
+      if (token === undefined) throw noToken()
       past.add(row)
       ids.push(token)
       const finishReason = finishRule(ids)
@@ -40,7 +41,7 @@ export async function* contrastiveSearch(decoder: Decoder, request: SearchReques
   }
 }
 
-/** The first of the candidates with the highest score. */
+/** The first of the candidates with the highest score; -1 when infinite values have left none. */
 function bestCandidate(
   { scores, logSumExp }: RowCandidates,
   rows: readonly RowCandidates[],

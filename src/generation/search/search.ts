@@ -46,6 +46,7 @@ export interface TextRules {
 
 export function textRules(decoder: Decoder, state: DecoderState, request: SearchRequest): TextRules {
   const { config, prompt, completesStopString } = request
+  checkRows(config, decoder.maxSequences)
   const limit = lengthLimit(config, state.promptIds.length)
   const context = {
     inputIds: prompt.inputIds,
@@ -61,6 +62,16 @@ export function textRules(decoder: Decoder, state: DecoderState, request: Search
   }
 }
 
+/** Before any of them is made: memory for a million texts, or their draws, would end more than this request. */
+function checkRows({ numBeams, numReturnSequences }: GenerationConfig, maxSequences: number): void {
+  const rows = Math.max(numBeams, numReturnSequences)
+  if (rows <= maxSequences) return
+  throw new TandemError('too-many-sequences', 'The model was opened for fewer hypotheses', {
+    expected: `num_beams and num_return_sequences of at most ${maxSequences}`,
+    received: String(rows),
+  })
+}
+
 /** The first candidate of a row, which the rules may have left without any. */
 export function firstToken(row: RowCandidates | undefined): number {
   const token = row?.ids[0]
@@ -69,7 +80,7 @@ export function firstToken(row: RowCandidates | undefined): number {
 }
 
 export function noToken(): TandemError {
-  return new TandemError('compute-failed', 'No token has a finite score', {
-    remedy: 'The options forbid every token here, or the weights hold values that are not numbers',
+  return new TandemError('compute-failed', 'There is no token to choose', {
+    remedy: 'The options forbid every token here, or make a score infinite',
   })
 }

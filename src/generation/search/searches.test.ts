@@ -83,7 +83,7 @@ describe('every search', () => {
   })
 
   it.each([{}, { numBeams: 2 }, { doSample: true }, { numBeams: 2, doSample: true }, { penaltyAlpha: 0.5, topK: 2 }])(
-    'fails with %j when no score is finite, and frees the state',
+    'fails with %j when every token is forbidden, and frees the state',
     async (options) => {
       const decoder = new FakeDecoder(4, () => new Array<number>(4).fill(Number.NEGATIVE_INFINITY))
       await expect(tokens(decoder, prompt(0), { maxNewTokens: 1, ...options })).rejects.toMatchObject({
@@ -96,6 +96,38 @@ describe('every search', () => {
       expect([decoder.alive, broken.alive]).toEqual([0, 0])
     },
   )
+
+  it.each([{ numBeams: 1001 }, { doSample: true, numReturnSequences: 1e9 }, { numBeams: 2e9, doSample: true }])(
+    'refuses %j before it makes so many rows',
+    async (options) => {
+      const decoder = new FakeDecoder(SIZE, scattered(SIZE))
+      await expect(tokens(decoder, prompt(1), options)).rejects.toMatchObject({ code: 'too-many-sequences' })
+      expect([decoder.alive, decoder.steps]).toEqual([0, 0])
+    },
+  )
+
+  it('lets min_new_tokens go before min_length, also when it is 0', async () => {
+    const ending = new FakeDecoder(SIZE, script([5, 7, 7, 7], SIZE))
+    const length = { maxNewTokens: 4, eosTokenId: 7, minLength: 4 }
+    expect(await tokens(ending, prompt(1), length)).toHaveLength(4)
+    expect(await tokens(ending, prompt(1), { ...length, minNewTokens: 0 })).toEqual([5, 7])
+  })
+
+  it('gives its callbacks ids of their own', async () => {
+    const seen: (readonly number[])[] = []
+    const options = {
+      maxNewTokens: 3,
+      logitsProcessor: (ids: readonly number[]) => void seen.push(ids),
+      prefixAllowedTokensFn: (ids: readonly number[]) => {
+        seen.push(ids)
+        return [5, 6]
+      },
+    }
+    const source = prompt(1)
+    await tokens(new FakeDecoder(SIZE, scattered(SIZE)), source, options)
+    expect(seen.map(({ length }) => length)).toEqual([1, 1, 2, 2, 3, 3])
+    expect(source).toEqual(prompt(1))
+  })
 
   it('ends where a stop string or the time says so', async () => {
     const decoder = new FakeDecoder(SIZE, script([5, 6, 7, 8], SIZE))
