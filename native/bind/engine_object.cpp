@@ -217,7 +217,7 @@ Napi::Value EngineObject::choose(const Napi::CallbackInfo& info) {
   auto result = std::make_shared<StepResult>();
   auto run = [logits, outputs, request, result, vocabulary](Engine&) {
     StepCollector collector(*request, outputs, vocabulary);
-    for (size_t i = 0; i < outputs; ++i) collector.receive(i, logits->data() + i * vocabulary);
+    for (size_t i = 0; i < outputs; ++i) collector.consider(i, logits->data() + i * vocabulary);
     *result = collector.take();
   };
   return post(info.Env(), int32_number(info[2], "call"), std::move(run),

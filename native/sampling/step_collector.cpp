@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/error.h"
 #include "sampling/softmax.h"
@@ -34,6 +35,18 @@ void StepCollector::apply(const RowEdit& edit, float* row) {
 }
 
 void StepCollector::receive(size_t output, float* logits) {
+  const bool is_mended = std::any_of(request_.edits.begin(), request_.edits.end(), [=](const RowEdit& edit) {
+    return edit.output == output && edit.kind == EditKind::remove_invalid;
+  });
+  // Broken weights may overflow to infinity instead of becoming no number: a kernel may lose a NaN when it quantises.
+  const auto is_computed = [](float score) { return score < std::numeric_limits<float>::infinity(); };
+  if (!is_mended && !std::all_of(logits, logits + vocabulary_, is_computed)) {
+    throw EngineError("compute-failed", "the model computed values that are no numbers, or infinite");
+  }
+  consider(output, logits);
+}
+
+void StepCollector::consider(size_t output, float* logits) {
   for (const auto& edit : request_.edits) {
     if (edit.output == output) apply(edit, logits);
   }
@@ -102,7 +115,7 @@ void StepCollector::force_what_is_allowed() {
   std::vector<float> row(vocabulary_);
   for (size_t output = 0; output < ranked_.size(); ++output) {
     std::fill(row.begin(), row.end(), 0.0F);
-    receive(output, row.data());
+    consider(output, row.data());
   }
 }
 

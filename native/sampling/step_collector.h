@@ -41,8 +41,10 @@ class StepCollector : public OutputReceiver {
  public:
   StepCollector(const StepRequest& request, size_t outputs, size_t vocabulary);
 
-  /** Throws EngineError `compute-failed` when the row holds something that is no number. */
+  /** A row that a model has computed. Throws EngineError `compute-failed` when it is not finite, unless an edit mends that. */
   void receive(size_t output, float* logits) override;
+  /** A row from anywhere. Throws EngineError `compute-failed` when the edits leave something that is no number. */
+  void consider(size_t output, float* logits);
   void receive_hidden_state(size_t place, const float* state, size_t size) override;
   /** Call once, after the last row. */
   StepResult take();
