@@ -1,5 +1,6 @@
 import type { GgufValue } from '../../formats/gguf/types.ts'
 import type { Fields } from '../fields.ts'
+import type { Module } from './module.ts'
 
 /** llama.cpp's own limit (`LLAMA_MAX_LAYERS`). */
 export const MAX_BLOCKS = 512
@@ -32,6 +33,8 @@ export interface Model {
   tensors: readonly TensorRule[]
   /** Endings of checkpoint names that the model does not use. */
   ignored: readonly string[]
+  /** The model as transformers builds it, for people. */
+  modules: Module
 }
 
 /** Reads config.json; throws TandemError `invalid-file` or `unsupported-model`. */

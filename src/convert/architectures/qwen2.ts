@@ -10,6 +10,7 @@ import {
   type TensorRule,
   uint32,
 } from './architecture.ts'
+import { qwen2Modules } from './qwen2-modules.ts'
 
 /** Defaults of transformers' `Qwen2Config`. */
 const DEFAULTS = { contextLength: 32_768, epsilon: 1e-6, ropeTheta: 10_000, maxWindowLayers: 28 }
@@ -29,6 +30,8 @@ export function qwen2(config: Fields): Model {
     throw config.invalid('num_key_value_heads', `a divisor of num_attention_heads (${heads})`)
   config.oneOf('hidden_act', ['silu'], 'silu')
   refuseSlidingWindow(config, blocks)
+  const epsilon = config.positive('rms_norm_eps', DEFAULTS.epsilon)
+  const sizes = { hidden, feedForward, query: heads * headSize, keyValue: keyValueHeads * headSize }
   return {
     architecture: 'qwen2',
     vocabularySize,
@@ -39,7 +42,7 @@ export function qwen2(config: Fields): Model {
       feed_forward_length: uint32(feedForward),
       'attention.head_count': uint32(heads),
       'attention.head_count_kv': uint32(keyValueHeads),
-      'attention.layer_norm_rms_epsilon': float32(config.positive('rms_norm_eps', DEFAULTS.epsilon)),
+      'attention.layer_norm_rms_epsilon': float32(epsilon),
       ...(config.get('head_dim') === undefined
         ? {}
         : { 'attention.key_length': uint32(headSize), 'attention.value_length': uint32(headSize) }),
@@ -49,12 +52,10 @@ export function qwen2(config: Fields): Model {
       { to: 'token_embd.weight', from: 'model.embed_tokens.weight', shape: [vocabularySize, hidden] },
       { to: 'output_norm.weight', from: 'model.norm.weight', shape: [hidden] },
       { to: 'output.weight', from: 'lm_head.weight', shape: [vocabularySize, hidden], optional: tied },
-      ...forEachBlock(
-        blocks,
-        block({ hidden, feedForward, query: heads * headSize, keyValue: keyValueHeads * headSize }),
-      ),
+      ...forEachBlock(blocks, block(sizes)),
     ],
     ignored: ['.rotary_emb.inv_freq'],
+    modules: qwen2Modules({ ...sizes, vocabularySize, blocks, epsilon, padTokenId: config.get('pad_token_id') }),
   }
 }
 

@@ -8,9 +8,10 @@ import {
   type TensorRule,
   uint32,
 } from './architecture.ts'
+import { t5Modules } from './t5-modules.ts'
 
 /** Defaults of transformers' `T5Config`. */
-const DEFAULTS = { buckets: 32, maxDistance: 128, epsilon: 1e-6, contextLength: 512 }
+const DEFAULTS = { buckets: 32, maxDistance: 128, epsilon: 1e-6, contextLength: 512, dropout: 0.1 }
 
 const FEED_FORWARDS = [
   'relu',
@@ -33,7 +34,11 @@ const FEED_FORWARDS = [
  */
 export function t5(config: Fields): Model {
   const tied = config.flag('tie_word_embeddings', true)
-  return describe(config, { scaled: config.flag('scale_decoder_outputs', tied), biasInEveryBlock: false })
+  return describe(config, {
+    prefix: 'T5',
+    scaled: config.flag('scale_decoder_outputs', tied),
+    biasInEveryBlock: false,
+  })
 }
 
 /**
@@ -41,10 +46,17 @@ export function t5(config: Fields): Model {
  * always does, whatever config.json says, and is the reference here.
  */
 export function umt5(config: Fields): Model {
-  return describe(config, { scaled: true, biasInEveryBlock: true })
+  return describe(config, { prefix: 'UMT5', scaled: true, biasInEveryBlock: true })
 }
 
-function describe(config: Fields, variant: { scaled: boolean; biasInEveryBlock: boolean }): Model {
+interface Variant {
+  /** How the names of its classes in transformers begin. */
+  prefix: string
+  scaled: boolean
+  biasInEveryBlock: boolean
+}
+
+function describe(config: Fields, variant: Variant): Model {
   const model = config.count('d_model')
   const headSize = config.count('d_kv')
   const feedForward = config.count('d_ff')
@@ -54,7 +66,8 @@ function describe(config: Fields, variant: { scaled: boolean; biasInEveryBlock: 
   const buckets = config.count('relative_attention_num_buckets', { fallback: DEFAULTS.buckets })
   const epsilon = float32(config.positive('layer_norm_epsilon', DEFAULTS.epsilon))
   const vocabularySize = config.count('vocab_size', { most: MAX_VOCABULARY })
-  const gated = config.oneOf('feed_forward_proj', FEED_FORWARDS, 'relu').startsWith('gated-')
+  const projection = config.oneOf('feed_forward_proj', FEED_FORWARDS, 'relu')
+  const gated = projection.startsWith('gated-')
   config.count('relative_attention_max_distance', { fallback: DEFAULTS.maxDistance })
   const sizes: Sizes = { model, inner: heads * headSize, feedForward, heads, buckets, gated }
   const biased = (count: number) => (variant.biasInEveryBlock ? count : 1)
@@ -95,6 +108,14 @@ function describe(config: Fields, variant: { scaled: boolean; biasInEveryBlock: 
       ),
     ],
     ignored: ['.EncDecAttention.relative_attention_bias.weight'],
+    modules: t5Modules({
+      ...sizes,
+      ...variant,
+      vocabularySize,
+      blocks,
+      activation: projection === 'gated-gelu' ? 'gelu_new' : projection.replace('gated-', ''),
+      dropout: Number(config.get('dropout_rate') ?? DEFAULTS.dropout),
+    }),
   }
 }
 
