@@ -6,6 +6,7 @@ import { chatCommand } from './commands/chat.ts'
 import { convertCommand } from './commands/convert.ts'
 import { demoCommand } from './commands/demo.ts'
 import { generateCommand } from './commands/generate.ts'
+import { inspectCommand } from './commands/inspect.ts'
 import { templateCommand } from './commands/template.ts'
 import { tokenizeCommand } from './commands/tokenize.ts'
 import { errorLine } from './ui.ts'
@@ -59,6 +60,7 @@ function program(shared: CommandContext): Command {
   chatCommand(tandem.command('chat'), shared)
   tokenizeCommand(tandem.command('tokenize'), shared)
   templateCommand(tandem.command('template'), shared)
+  inspectCommand(tandem.command('inspect'), shared)
   return tandem
 }
 

@@ -9,21 +9,25 @@ const CELL_OVERHEAD = 64
  * Refuses a context that the device could never hold, before native code asks for the memory: the system would hand it
  * out and end the process later.
  *
- * @param valueBytes size of one stored key or value element
  * @throws TandemError `out-of-memory`
  */
 export function checkContextMemory(
   file: ModelFile,
   device: NativeDevice,
-  { contextSize, valueBytes }: { contextSize: number; valueBytes: number },
+  { contextSize, kvType }: { contextSize: number; kvType: 'f32' | 'f16' },
 ): void {
-  const needed = contextSize * (valuesPerCell(file) * valueBytes + CELL_OVERHEAD)
+  const needed = contextSize * cellBytes(file, kvType)
   if (needed <= device.memoryTotal || device.memoryTotal === 0) return
   throw new TandemError('out-of-memory', `A context of ${contextSize} tokens does not fit on ${device.name}`, {
     expected: `at most ${gigabytes(device.memoryTotal)}`,
     received: gigabytes(needed),
     remedy: 'Choose a smaller contextSize (--context-size)',
   })
+}
+
+/** Bytes of the keys and values that one token keeps over all layers of the decoder. */
+export function cellBytes(file: ModelFile, kvType: 'f32' | 'f16'): number {
+  return valuesPerCell(file) * (kvType === 'f32' ? 4 : 2) + CELL_OVERHEAD
 }
 
 /** Elements of keys and values that one token keeps over all layers; 0 where the file does not say. */

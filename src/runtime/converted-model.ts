@@ -40,8 +40,12 @@ export interface ConvertedModel extends ChatFormat {
  * tokenizer of Hugging Face; any other gets llama.cpp's, for which `device` chooses the variant of the library.
  */
 export async function readConvertedModel(path: string, device?: string): Promise<ConvertedModel> {
-  const gguf = await readGgufShards(path)
-  if (!isOurs(gguf)) return readForeignModel(gguf, path, device)
+  return describeModel(await readGgufShards(path), path, device)
+}
+
+/** The same of a file whose table has been read, or of the table that a conversion would write. */
+export async function describeModel(gguf: GgufFile, path: string, device?: string): Promise<ConvertedModel> {
+  if (!isConverted(gguf)) return readForeignModel(gguf, path, device)
   const config = jsonText(gguf, 'tandem.config', path) ?? {}
   return {
     path,
@@ -60,7 +64,7 @@ export async function readConvertedModel(path: string, device?: string): Promise
 export async function readTokenizer({ kind, path }: ModelLocation): Promise<TextTokenizer> {
   if (kind === 'gguf') {
     const gguf = await readGgufShards(path)
-    return isOurs(gguf) ? ggufTokenizer(gguf, path) : (await openForeignTokenizer(gguf, path)).tokenizer
+    return isConverted(gguf) ? ggufTokenizer(gguf, path) : (await openForeignTokenizer(gguf, path)).tokenizer
   }
   const tokenizerJson = await optionalFile(join(path, 'tokenizer.json'))
   if (tokenizerJson === undefined) {
@@ -87,7 +91,7 @@ export async function readChatFormat(location: ModelLocation): Promise<ChatForma
 }
 
 /** `convert` puts the folder's own files into what it writes. */
-function isOurs(gguf: GgufFile): boolean {
+export function isConverted(gguf: GgufFile): boolean {
   return gguf.metadata.has('tandem.config')
 }
 

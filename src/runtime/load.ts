@@ -1,12 +1,14 @@
 import type { ConvertOptions } from '../convert/convert.ts'
 import { TandemError } from '../errors.ts'
-import { type Engine, type OpenOptions, openEngine } from '../native/model.ts'
-import { convertIntoCache } from './cache.ts'
+import { type Engine, openEngine } from '../native/model.ts'
+import type { OpenOptions } from '../native/open-options.ts'
+import { type CacheOptions, convertIntoCache } from './cache.ts'
 import { ChatModel } from './chat.ts'
 import { readConvertedModel } from './converted-model.ts'
 import type { LanguageModel, ModelDefaults } from './language-model.ts'
 import { requireLoadOptions } from './load-options.ts'
-import { locateModel } from './locate.ts'
+import { locateModel, type ModelLocation } from './locate.ts'
+import { requireMemory, requireMemoryForFolder } from './memory-check.ts'
 import { Text2TextModel } from './text2text.ts'
 
 export interface LoadOptions extends OpenOptions, ModelDefaults {
@@ -42,16 +44,18 @@ export async function load(model: string, options: LoadOptions = {}): Promise<La
   const path =
     location.kind === 'gguf'
       ? location.path
-      : await convertIntoCache(location, {
+      : await convertedFolder(location, {
           quantization: quantization ?? 'q8_0',
           directory: cacheDirectory,
           onProgress,
           signal,
+          engineOptions,
         })
   const file = await readConvertedModel(path, engineOptions.device)
   let engine: Engine | undefined
   try {
     throwIfAborted(signal)
+    requireMemory(file.gguf, engineOptions)
     engine = await openEngine(file.gguf, path, engineOptions)
     throwIfAborted(signal)
     const rest = { generationConfig, modelDefaults, loadMs: performance.now() - begin }
@@ -61,6 +65,12 @@ export async function load(model: string, options: LoadOptions = {}): Promise<La
     await file.tokenizer.dispose()
     throw error
   }
+}
+
+/** A folder that would not fit into memory is refused before minutes of work, not after them. */
+async function convertedFolder(folder: ModelLocation, options: CacheOptions & { engineOptions: OpenOptions }) {
+  await requireMemoryForFolder(folder.path, options.quantization, options.engineOptions)
+  return convertIntoCache(folder, options)
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -7,7 +7,8 @@ import { readGguf } from '../../src/formats/gguf/read.ts'
 import { CausalDecoder } from '../../src/generation/causal.ts'
 import type { EngineDecoder } from '../../src/generation/engine-decoder.ts'
 import { Seq2SeqDecoder } from '../../src/generation/seq2seq.ts'
-import { type Engine, type OpenOptions, openEngine } from '../../src/native/model.ts'
+import { type Engine, openEngine } from '../../src/native/model.ts'
+import type { OpenOptions } from '../../src/native/open-options.ts'
 import { type FolderDescription, golden, makeFolder } from '../golden/convert-folder.ts'
 
 /** Models of a few layers with random weights, one of each kind; their descriptions are those of the conversion tests. */
