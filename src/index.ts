@@ -23,8 +23,9 @@ export type {
   GenerationResult,
 } from './runtime/generation-run.ts'
 export type { GenerationStream } from './runtime/generation-stream.ts'
+export type { GenerateOptions, GenerativeModel, ModelTokenizer } from './runtime/generative-model.ts'
 export type { GenerationInput, InputOptions, TokenInput } from './runtime/input.ts'
-export { type GenerateOptions, LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
+export { LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
 export { type LoadOptions, load } from './runtime/load.ts'
 export { EMBEDDED_MODELS } from './runtime/locate.ts'
 export { Text2TextModel } from './runtime/text2text.ts'

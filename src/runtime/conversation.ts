@@ -1,9 +1,8 @@
 import { TandemError } from '../errors.ts'
 import type { ChatMessage } from '../template/messages.ts'
-import type { GenerationRun } from './generation-run.ts'
-import { type GenerationStream, startStream } from './generation-stream.ts'
-import type { EncodedInput, GenerationInput } from './input.ts'
-import type { GenerateOptions } from './language-model.ts'
+import { type GenerationStream, type StreamedRun, startStream } from './generation-stream.ts'
+import type { GenerateOptions } from './generative-model.ts'
+import { type EncodedInput, type GenerationInput, requireRunOptions } from './input.ts'
 
 export interface ConversationOptions {
   /** What the system message says; it stays when old turns go. */
@@ -21,9 +20,9 @@ export interface ConversationModel {
   /** False: every message is answered by itself, as models without a template do. */
   readonly hasTurns: boolean
   encode(input: GenerationInput): Promise<EncodedInput>
-  run(input: () => Promise<GenerationInput>, options: () => GenerateOptions): GenerationRun
+  run(input: () => Promise<GenerationInput>, options: () => GenerateOptions): StreamedRun
   /** `max_new_tokens` that a call with these options would have, wherever it was set. */
-  maxNewTokens(options: GenerateOptions): number | undefined
+  maxNewTokens(options: GenerateOptions): Promise<number | undefined>
   release(): Promise<void>
 }
 
@@ -78,15 +77,19 @@ export class Conversation implements AsyncDisposable {
         remedy: 'Await the answer, or abort it',
       })
     }
+    requireRunOptions(options)
     const turn: ChatMessage = { role: 'user', content: text }
-    let maxNewTokens = this.#model.maxNewTokens(options) ?? DEFAULT_NEW_TOKENS
+    let maxNewTokens = DEFAULT_NEW_TOKENS
     this.#isAnswering = true
     const prepare = async (): Promise<GenerationInput> => {
-      const { input, room } = await this.#fit(turn, maxNewTokens)
-      maxNewTokens = Math.min(maxNewTokens, room)
+      const wanted = (await this.#model.maxNewTokens(options)) ?? DEFAULT_NEW_TOKENS
+      const { input, room } = await this.#fit(turn, wanted)
+      maxNewTokens = Math.min(wanted, room)
       return input
     }
-    const run = this.#model.run(prepare, () => ({ ...options, maxNewTokens }) as GenerateOptions)
+    // ChatLM's own program ends every message with its end token.
+    const preset = this.#model.hasTurns ? {} : { appendEos: true }
+    const run = this.#model.run(prepare, () => ({ ...preset, ...options, maxNewTokens }) as GenerateOptions)
     const stream = startStream(run)
     const remember = () => {
       this.#isAnswering = false
