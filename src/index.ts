@@ -11,6 +11,17 @@ export {
 } from './convert/convert.ts'
 export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
 export type { GenerationConfig, GenerationOptions, SearchMode } from './generation/options.ts'
+export {
+  type ConnectOptions,
+  connectEngine,
+  type EngineOptions,
+  type RemoteEngine,
+  startEngine,
+} from './remote/engine.ts'
+export { serveEngine } from './remote/host.ts'
+export type { MessagePortLike } from './remote/port.ts'
+export type { RemoteModel } from './remote/remote-model.ts'
+export type { RemoteTokenizer } from './remote/remote-tokenizer.ts'
 export { cacheDirectory } from './runtime/cache.ts'
 export { ChatModel } from './runtime/chat.ts'
 export { Conversation, type ConversationOptions } from './runtime/conversation.ts'
