@@ -1,12 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { Socket } from 'node:net'
-import { type Ending, type HostLink, rememberLastWords, STOP_LIMIT } from './endpoint.ts'
+import { type Ending, type HostLink, STOP_LIMIT } from './endpoint.ts'
 
 /** Milliseconds for what a process wrote before its end, and for the end itself once the channel is closed. */
 const GRACE = 200
 
 /** Linux ends the largest process with SIGKILL when memory runs out; shells and containers report it as 137. */
 const KILLED = 128 + 9
+
+/** Characters that are kept of what a host writes to stderr. */
+const LAST_WORDS = 4_096
 
 /** Starts a program in a process of its own; its stdout is dropped and the end of its stderr kept. */
 export function forkHost(host: string | URL): HostLink {
@@ -70,4 +73,13 @@ function heard(child: ChildProcess, event: string): Promise<void> {
 
 function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds))
+}
+
+/** Keeps the end of what a stream says. */
+function rememberLastWords(stream: NodeJS.ReadableStream | null): () => string {
+  let text = ''
+  stream?.setEncoding('utf8').on('data', (chunk: string) => {
+    text = (text + chunk).slice(-LAST_WORDS)
+  })
+  return () => text
 }

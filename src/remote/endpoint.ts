@@ -34,15 +34,3 @@ export interface HostLink extends Endpoint {
 
 /** Milliseconds that a host has to free its models after `close`; it may be in the middle of loading one. */
 export const STOP_LIMIT = 5_000
-
-/** Characters that are kept of what a host writes to stderr. */
-const LAST_WORDS = 4_096
-
-/** Keeps the end of what a stream says. */
-export function rememberLastWords(stream: NodeJS.ReadableStream | null): () => string {
-  let text = ''
-  stream?.setEncoding('utf8').on('data', (chunk: string) => {
-    text = (text + chunk).slice(-LAST_WORDS)
-  })
-  return () => text
-}
