@@ -64,7 +64,7 @@ describe('an engine that ends unexpectedly', () => {
     ["throw new Error('a defect')", /exit code 1, after it wrote: .*Error: a defect/],
     ["Promise.reject(new Error('nobody catches'))", /nobody catches/],
     ['process.disconnect()', /exit code 0|a closed channel/],
-    ['process.disconnect(); for (;;) {}', /a closed channel/],
+    ['process.disconnect(); setTimeout(() => { for (;;) {} }, 1)', /a closed channel/],
   ])('in a child process, by %s, says how', async (body, received) => {
     const host = await crashingHost(`process-${body.length}`, body)
     await using engine = await startEngine({ in: 'process', host })
