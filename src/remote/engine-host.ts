@@ -1,10 +1,7 @@
-/**
- * The program of an engine: serves models to whoever started it, as a worker thread, an Electron utility process or a
- * child process.
- */
+/** The program of an engine: serves models to whoever started it, as a worker thread or a child process. */
 import { parentPort } from 'node:worker_threads'
 import type { Endpoint } from './endpoint.ts'
-import { type MessagePortLike, portEndpoint } from './port.ts'
+import { portEndpoint } from './port.ts'
 
 /** Milliseconds to free models once the parent has gone; the system then frees what is left. */
 const ORPHAN_LIMIT = 2_000
@@ -12,8 +9,6 @@ const ORPHAN_LIMIT = 2_000
 /** The channel to the parent; undefined for a program that somebody has started by hand. */
 function parentEndpoint(): Endpoint | undefined {
   if (parentPort !== null) return portEndpoint(parentPort)
-  const { parentPort: electronPort } = process as { parentPort?: MessagePortLike }
-  if (electronPort !== undefined) return portEndpoint(electronPort)
   return process.send === undefined ? undefined : processEndpoint()
 }
 
@@ -35,8 +30,9 @@ function processEndpoint(): Endpoint {
 
 // Terminals send SIGINT and SIGHUP, and service managers SIGTERM, to all processes of a group at once. What they mean is
 // for the parent to decide, which may still want its answers; when it ends, so does the channel, and this process.
-if (parentPort === null)
+if (parentPort === null) {
   for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM'] as const) process.on(signal, () => undefined)
+}
 
 const endpoint = parentEndpoint()
 if (endpoint === undefined) {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { TandemError } from '../errors.ts'
 import type { LoadOptions } from '../runtime/load.ts'
@@ -49,7 +50,11 @@ export async function startEngine(options: EngineOptions): Promise<RemoteEngine>
     })
   }
   const { host = new URL('./engine-host.js', import.meta.url), signal } = options
-  return openEngine(async () => PLACES[place](host), signal)
+  if (typeof host !== 'string' && !(host instanceof URL)) {
+    throw new TandemError('invalid-argument', 'Bad host', { expected: 'a path or URL', received: inspect(host) })
+  }
+  const program = typeof host === 'string' ? resolve(host) : host
+  return openEngine(async () => PLACES[place](program), signal)
 }
 
 /**

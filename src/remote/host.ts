@@ -24,11 +24,16 @@ export function serveEngine(port: MessagePortLike): Promise<void> {
 export async function serve(endpoint: Endpoint): Promise<void> {
   const models: HostedModels = new Map()
   const calls = new Map<number, Served>()
+  let isOpen = true
   await new Promise<void>((resolve) => {
+    const end = () => {
+      isOpen = false
+      resolve()
+    }
     endpoint.listen({
       message: (value) => {
-        const message = read(value, endpoint)
-        if (message?.kind === 'close') resolve()
+        const message = isOpen ? read(value, endpoint) : undefined
+        if (message?.kind === 'close') end()
         else if (message?.kind === 'abort') calls.get(message.call)?.abort.abort()
         else if (message?.kind === 'leave') calls.get(message.call)?.running.run?.leave()
         else if (message !== undefined) {
@@ -37,7 +42,7 @@ export async function serve(endpoint: Endpoint): Promise<void> {
           served.ended.finally(() => calls.delete(message.call))
         }
       },
-      close: () => resolve(),
+      close: end,
     })
     say(endpoint, { kind: 'hello', version: PROTOCOL_VERSION })
   })

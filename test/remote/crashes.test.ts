@@ -151,9 +151,12 @@ describe('starting an engine', () => {
     expect(model.kind).toBe('decoder-only')
   })
 
-  it.each([undefined, null, 'process', {}, { in: 'thread' }, { in: 'constructor' }])('refuses %j', async (options) => {
-    await expect(startEngine(options as never)).rejects.toMatchObject({ code: 'invalid-argument' })
-  })
+  it.each([undefined, null, 'process', {}, { in: 'thread' }, { in: 'constructor' }, { in: 'worker', host: 5 }])(
+    'refuses %j',
+    async (options) => {
+      await expect(startEngine(options as never)).rejects.toMatchObject({ code: 'invalid-argument' })
+    },
+  )
 
   it.each(['process', 'worker'] as const)('again, in a %s, ends what runs; once for all who ask', async (place) => {
     await using engine = await startEngine({ in: place, host: HOST })

@@ -144,6 +144,35 @@ describe('a host', () => {
   })
 })
 
+describe('a port as Electron has it', () => {
+  /** `MessagePortMain` is an emitter of events that hold the message; it waits for `start`. */
+  const electronPort = (port: MessagePort) => ({
+    postMessage: (message: unknown) => port.postMessage(message),
+    on: (name: string, listener: (event: { data?: unknown }) => void) => {
+      port.on(name, (data: unknown) => listener({ data }))
+    },
+    start: () => port.start(),
+    close: () => port.close(),
+  })
+
+  it('carries an engine', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const served = serveEngine(electronPort(port2))
+    const engine = await connectEngine(() => electronPort(port1))
+    const model = await engine.load('nano-qwen', { device: 'cpu', threads: 1 })
+    const stream = model.stream('a', { maxNewTokens: 5, eosTokenId: null, doSample: false })
+    let text = ''
+    for await (const piece of stream) text += piece
+    expect((await stream).text).toBe(text)
+    const waiting = expect(model.generate('a', { maxNewTokens: 900, eosTokenId: null })).rejects.toMatchObject({
+      code: 'disposed',
+    })
+    await engine.dispose()
+    await waiting
+    await served
+  })
+})
+
 describe('a client', () => {
   const hello = { kind: 'hello', version: PROTOCOL_VERSION }
   let port: MessagePort
