@@ -38,7 +38,8 @@ export class Conversation implements AsyncDisposable {
   readonly #onForget: ConversationOptions['onForget']
   #system: string | undefined
   #messages: ChatMessage[]
-  #isAnswering = false
+  /** The turn that is being answered. */
+  #turn: { run: StreamedRun; stream: GenerationStream } | undefined
 
   constructor(model: ConversationModel, { system, messages = [], onForget }: ConversationOptions = {}) {
     this.#model = model
@@ -72,7 +73,7 @@ export class Conversation implements AsyncDisposable {
    * it as it was. Rejects as `generate` does, and with `context-full` when the text alone is too long.
    */
   send(text: string, options: GenerateOptions = {}): GenerationStream {
-    if (this.#isAnswering) {
+    if (this.#turn !== undefined) {
       throw new TandemError('invalid-argument', 'The conversation is still answering', {
         remedy: 'Await the answer, or abort it',
       })
@@ -80,7 +81,6 @@ export class Conversation implements AsyncDisposable {
     requireRunOptions(options)
     const turn: ChatMessage = { role: 'user', content: text }
     let maxNewTokens = DEFAULT_NEW_TOKENS
-    this.#isAnswering = true
     const prepare = async (): Promise<GenerationInput> => {
       const wanted = (await this.#model.maxNewTokens(options)) ?? DEFAULT_NEW_TOKENS
       const { input, room } = await this.#fit(turn, wanted)
@@ -91,20 +91,24 @@ export class Conversation implements AsyncDisposable {
     const preset = this.#model.hasTurns ? {} : { appendEos: true }
     const run = this.#model.run(prepare, () => ({ ...preset, ...options, maxNewTokens }) as GenerateOptions)
     const stream = startStream(run)
+    this.#turn = { run, stream }
     const remember = () => {
-      this.#isAnswering = false
+      this.#turn = undefined
       const answer = run.result()
       if (answer.ids.length > 0) this.#messages.push(turn, { role: 'assistant', content: answer.text })
     }
     stream.then(remember, (error: unknown) => {
       if (error instanceof TandemError && error.code === 'aborted') remember()
-      this.#isAnswering = false
+      this.#turn = undefined
     })
     return stream
   }
 
-  /** Frees the past that is kept; the messages stay. */
+  /** Ends an answer that is being written, as leaving its loop does, and frees the past; the messages stay. */
   async dispose(): Promise<void> {
+    this.#turn?.run.leave()
+    // An answer that ends later would keep its past for a next one.
+    await this.#turn?.stream.catch(() => undefined)
     await this.#model.release()
   }
 

@@ -239,6 +239,21 @@ export function describeGenerativeModel(place: string, start: () => Promise<Load
       await conversation.dispose()
     })
 
+    test('ends the answer of a conversation that is disposed, and keeps none of their pasts', async () => {
+      for (let i = 0; i < 40; i++) {
+        const conversation = model.converse()
+        const stream = conversation.send('你好', ENDLESS)
+        await new Promise((resolve) => setTimeout(resolve, i % 4))
+        await Promise.all([conversation.dispose(), conversation.dispose()])
+        const { finishReason, ids } = await stream
+        expect(finishReason).toBe('abort')
+        expect(ids.length).toBeLessThan(450)
+      }
+      // As many tokens as all of them together have room for.
+      const { ids } = await model.generate(CHAT, { ...ENDLESS, maxNewTokens: 980 })
+      expect(ids).toHaveLength(980)
+    })
+
     test('forgets the oldest turns where the context is full', async () => {
       const small = await loader.load('nano-qwen', options({ contextSize: 128 }))
       const forgotten: ChatMessage[] = []
