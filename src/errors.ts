@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'context-full'
   | 'too-many-sequences'
   | 'compute-failed'
+  | 'engine-crashed'
   | 'disposed'
   | 'aborted'
 
@@ -32,6 +33,8 @@ export interface ErrorDetails {
 export class TandemError extends Error {
   override readonly name = 'TandemError'
   readonly code: ErrorCode
+  /** The message without its clauses. */
+  readonly problem: string
   readonly expected: string | undefined
   readonly received: string | undefined
   readonly remedy: string | undefined
@@ -39,6 +42,7 @@ export class TandemError extends Error {
   constructor(code: ErrorCode, problem: string, details: ErrorDetails = {}) {
     super(sentence(problem, details), details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
+    this.problem = readable(problem)
     this.expected = readable(details.expected)
     this.received = readable(details.received)
     this.remedy = readable(details.remedy)

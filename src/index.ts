@@ -11,6 +11,17 @@ export {
 } from './convert/convert.ts'
 export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
 export type { GenerationConfig, GenerationOptions, SearchMode } from './generation/options.ts'
+export {
+  type ConnectOptions,
+  connectEngine,
+  type EngineOptions,
+  type RemoteEngine,
+  startEngine,
+} from './remote/engine.ts'
+export { serveEngine } from './remote/host.ts'
+export type { MessagePortLike } from './remote/port.ts'
+export type { RemoteModel } from './remote/remote-model.ts'
+export type { RemoteTokenizer } from './remote/remote-tokenizer.ts'
 export { cacheDirectory } from './runtime/cache.ts'
 export { ChatModel } from './runtime/chat.ts'
 export { Conversation, type ConversationOptions } from './runtime/conversation.ts'
@@ -23,8 +34,9 @@ export type {
   GenerationResult,
 } from './runtime/generation-run.ts'
 export type { GenerationStream } from './runtime/generation-stream.ts'
+export type { GenerateOptions, GenerativeModel, ModelTokenizer } from './runtime/generative-model.ts'
 export type { GenerationInput, InputOptions, TokenInput } from './runtime/input.ts'
-export { type GenerateOptions, LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
+export { LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
 export { type LoadOptions, load } from './runtime/load.ts'
 export { EMBEDDED_MODELS } from './runtime/locate.ts'
 export { Text2TextModel } from './runtime/text2text.ts'

@@ -10,6 +10,7 @@
 #include "engine/encoder_decoder.h"
 #include "engine/error.h"
 #include "engine/row_conversion.h"
+#include "engine/running_thread.h"
 
 namespace tandem::bind {
 
@@ -119,6 +120,11 @@ Napi::Value open_vocabulary(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value end_threads(const Napi::CallbackInfo& info) {
+  end_running_threads();
+  return info.Env().Undefined();
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   auto* environment = new Environment;
   environment->engine = Napi::Persistent(EngineObject::define(env));
@@ -135,6 +141,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("openDecoderOnly", Napi::Function::New(env, open_decoder_only));
   exports.Set("createGenerator", Napi::Function::New(env, create_generator));
   exports.Set("openVocabulary", Napi::Function::New(env, open_vocabulary));
+  exports.Set("endThreads", Napi::Function::New(env, end_threads));
   return exports;
 }
 

@@ -6,6 +6,7 @@
 
 #include "bind/arguments.h"
 #include "engine/failure.h"
+#include "engine/running_thread.h"
 
 namespace tandem::bind {
 
@@ -61,6 +62,7 @@ class Task {
   }
 
   void run(const BackgroundWork& work) {
+    const RunningThread running([this] { cancel_ = true; });
     failure_ = attempt([&] { work(cancel_); });
     // Refused only by an environment that is ending, whose hook then waits for this thread.
     queue_.NonBlockingCall(this);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/running_thread.h"
+
 namespace tandem {
 
 namespace {
@@ -13,6 +15,7 @@ const Failure aborted{"aborted", "the computation was cancelled"};
 
 EngineThread::EngineThread(Open open, Opened opened, std::function<void()> closed)
     : thread_([this, open = std::move(open), opened = std::move(opened), closed = std::move(closed)] {
+        const RunningThread running([this] { close(); });
         run(open, opened);
         closed();
       }) {}

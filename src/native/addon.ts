@@ -286,4 +286,6 @@ export interface Addon {
   createGenerator(seed: number): NativeGenerator
   /** Loads the tokenizer of a GGUF file, whose tokenizer arrays were validated in TypeScript. */
   openVocabulary(path: string): Promise<NativeVocabulary>
+  /** Ends all threads of this process that compute, and all that begin later; for a process that is about to exit. */
+  endThreads(): void
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { isMainThread } from 'node:worker_threads'
 import { type ErrorCode, TandemError } from '../errors.ts'
 import type { Addon, NativeDevice } from './addon.ts'
 import { findVariant, type InstalledVariant, outsideArchive, VARIANTS, type Variant } from './variants.ts'
@@ -57,8 +58,12 @@ function openAddon(): Addon {
       remedy: 'Run `npm run build:native` in the folder of tandem-llm (it needs git, cmake and a C++17 compiler)',
     })
   }
-  addon = translate(() => require(ADDON) as Addon)
-  return addon
+  const native = translate(() => require(ADDON) as Addon)
+  // process.exit does not end the main environment before C's exit takes apart what threads still compute with. The
+  // environments of worker threads are ended before.
+  if (isMainThread) process.once('exit', () => native.endThreads())
+  addon = native
+  return native
 }
 
 function openLibrary(native: Addon, variant: Variant | 'auto'): InstalledVariant {

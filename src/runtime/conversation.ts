@@ -1,9 +1,8 @@
 import { TandemError } from '../errors.ts'
 import type { ChatMessage } from '../template/messages.ts'
-import type { GenerationRun } from './generation-run.ts'
-import { type GenerationStream, startStream } from './generation-stream.ts'
-import type { EncodedInput, GenerationInput } from './input.ts'
-import type { GenerateOptions } from './language-model.ts'
+import { type GenerationStream, type StreamedRun, startStream } from './generation-stream.ts'
+import type { GenerateOptions } from './generative-model.ts'
+import { type EncodedInput, type GenerationInput, requireRunOptions } from './input.ts'
 
 export interface ConversationOptions {
   /** What the system message says; it stays when old turns go. */
@@ -21,9 +20,9 @@ export interface ConversationModel {
   /** False: every message is answered by itself, as models without a template do. */
   readonly hasTurns: boolean
   encode(input: GenerationInput): Promise<EncodedInput>
-  run(input: () => Promise<GenerationInput>, options: () => GenerateOptions): GenerationRun
+  run(input: () => Promise<GenerationInput>, options: () => GenerateOptions): StreamedRun
   /** `max_new_tokens` that a call with these options would have, wherever it was set. */
-  maxNewTokens(options: GenerateOptions): number | undefined
+  maxNewTokens(options: GenerateOptions): Promise<number | undefined>
   release(): Promise<void>
 }
 
@@ -39,7 +38,8 @@ export class Conversation implements AsyncDisposable {
   readonly #onForget: ConversationOptions['onForget']
   #system: string | undefined
   #messages: ChatMessage[]
-  #isAnswering = false
+  /** The turn that is being answered. */
+  #turn: { run: StreamedRun; stream: GenerationStream } | undefined
 
   constructor(model: ConversationModel, { system, messages = [], onForget }: ConversationOptions = {}) {
     this.#model = model
@@ -73,35 +73,42 @@ export class Conversation implements AsyncDisposable {
    * it as it was. Rejects as `generate` does, and with `context-full` when the text alone is too long.
    */
   send(text: string, options: GenerateOptions = {}): GenerationStream {
-    if (this.#isAnswering) {
+    if (this.#turn !== undefined) {
       throw new TandemError('invalid-argument', 'The conversation is still answering', {
         remedy: 'Await the answer, or abort it',
       })
     }
+    requireRunOptions(options)
     const turn: ChatMessage = { role: 'user', content: text }
-    let maxNewTokens = this.#model.maxNewTokens(options) ?? DEFAULT_NEW_TOKENS
-    this.#isAnswering = true
+    let maxNewTokens = DEFAULT_NEW_TOKENS
     const prepare = async (): Promise<GenerationInput> => {
-      const { input, room } = await this.#fit(turn, maxNewTokens)
-      maxNewTokens = Math.min(maxNewTokens, room)
+      const wanted = (await this.#model.maxNewTokens(options)) ?? DEFAULT_NEW_TOKENS
+      const { input, room } = await this.#fit(turn, wanted)
+      maxNewTokens = Math.min(wanted, room)
       return input
     }
-    const run = this.#model.run(prepare, () => ({ ...options, maxNewTokens }) as GenerateOptions)
+    // ChatLM's own program ends every message with its end token.
+    const preset = this.#model.hasTurns ? {} : { appendEos: true }
+    const run = this.#model.run(prepare, () => ({ ...preset, ...options, maxNewTokens }) as GenerateOptions)
     const stream = startStream(run)
+    this.#turn = { run, stream }
     const remember = () => {
-      this.#isAnswering = false
+      this.#turn = undefined
       const answer = run.result()
       if (answer.ids.length > 0) this.#messages.push(turn, { role: 'assistant', content: answer.text })
     }
     stream.then(remember, (error: unknown) => {
       if (error instanceof TandemError && error.code === 'aborted') remember()
-      this.#isAnswering = false
+      this.#turn = undefined
     })
     return stream
   }
 
-  /** Frees the past that is kept; the messages stay. */
+  /** Ends an answer that is being written, as leaving its loop does, and frees the past; the messages stay. */
   async dispose(): Promise<void> {
+    this.#turn?.run.leave()
+    // An answer that ends later would keep its past for a next one.
+    await this.#turn?.stream.catch(() => undefined)
     await this.#model.release()
   }
 

@@ -12,6 +12,7 @@ import type { Hypothesis, SearchEvent } from '../generation/search/search.ts'
 import { SEARCHES } from '../generation/search/searches.ts'
 import type { CompletesStopString, FinishReason as EndReason } from '../generation/stopping.ts'
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
+import type { StreamedRun } from './generation-stream.ts'
 
 /** Why a text ended: its end token, its length, a stop string or time limit, or the reader who left. */
 export type FinishReason = EndReason | 'abort'
@@ -82,7 +83,7 @@ export interface RunOptions {
 }
 
 /** One generation: the pieces of its text as they come, and at any time the result so far. */
-export class GenerationRun {
+export class GenerationRun implements StreamedRun {
   readonly #environment: RunEnvironment
   readonly #prepare: () => Promise<PreparedRequest>
   readonly #options: RunOptions
@@ -122,7 +123,6 @@ export class GenerationRun {
     if (rest !== '') yield rest
   }
 
-  /** Ends the run after the step that it is in; the result is then what there was. */
   leave(): void {
     this.#hasLeft = true
   }

@@ -1,4 +1,4 @@
-import type { GenerationResult, GenerationRun } from './generation-run.ts'
+import type { GenerationResult } from './generation-run.ts'
 
 /**
  * A text on its way: iterate over it for its pieces, await it for the result, or both. It starts at once and does not
@@ -7,8 +7,18 @@ import type { GenerationResult, GenerationRun } from './generation-run.ts'
  */
 export type GenerationStream = Promise<GenerationResult> & AsyncIterable<string>
 
+/** A generation that has not begun, wherever it will run. */
+export interface StreamedRun {
+  /** Begins the run: pieces of its first text as they come. */
+  pieces(): AsyncIterable<string>
+  /** Ends the run after the step that it is in; the result is then what there was. */
+  leave(): void
+  /** The result so far. */
+  result(): GenerationResult
+}
+
 /** Starts a run. */
-export function startStream(run: GenerationRun): GenerationStream {
+export function startStream(run: StreamedRun): GenerationStream {
   const pieces: string[] = []
   const readers = new Set<() => void>()
   let hasEnded = false

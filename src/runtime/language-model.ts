@@ -10,8 +10,9 @@ import { stopStringMatcher } from '../tokenizer/stop-strings.ts'
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
 import { Conversation, type ConversationModel, type ConversationOptions } from './conversation.ts'
 import type { ConvertedModel } from './converted-model.ts'
-import { type GenerationEvent, type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
+import { type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
 import { type GenerationStream, startStream } from './generation-stream.ts'
+import { type GenerateOptions, type GenerativeModel, generationOptions } from './generative-model.ts'
 import {
   checkedPrompt,
   type EncodedInput,
@@ -22,13 +23,7 @@ import {
   requireRunOptions,
 } from './input.ts'
 
-/** Options of one generation: Hugging Face's, how to read the input, and how to follow it. */
-export type GenerateOptions = GenerationOptions &
-  InputOptions & {
-    signal?: AbortSignal
-    /** Called after each step: with every token, or with the best beams so far. What it throws ends the generation. */
-    onStep?: (event: GenerationEvent) => void
-  }
+export type { GenerateOptions } from './generative-model.ts'
 
 /** Where generation options come from beside the call. */
 export interface ModelDefaults {
@@ -52,8 +47,8 @@ const SPECIAL_TOKEN_IDS = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'deco
  * A model that is ready to generate. Calls may overlap; each is computed as if it were alone. Dispose of it, or declare
  * it with `await using`, to free its memory and its thread.
  */
-export abstract class LanguageModel implements AsyncDisposable {
-  abstract readonly kind: 'encoder-decoder' | 'decoder-only'
+export abstract class LanguageModel implements GenerativeModel {
+  abstract readonly kind: GenerativeModel['kind']
   /** What the GGUF file says. */
   readonly file: ConvertedModel
   /** For searches of one's own and for measurements. */
@@ -71,60 +66,57 @@ export abstract class LanguageModel implements AsyncDisposable {
     return this.file.tokenizer
   }
 
-  /** Device that computes: `CPU`, `CUDA0`, … */
   get device(): string {
     return this.#parts.engine.description.device
   }
 
-  /** Tokens that a prompt and its text may have together: what the model was trained for, and what was made room for. */
   get contextSize(): number {
     const { contextSize, description } = this.#parts.engine
     return description.maxPositions > 0 ? Math.min(contextSize, description.maxPositions) : contextSize
   }
 
-  /** Milliseconds from the call of `load` to a model that is ready. */
   get loadMs(): number {
     return this.#parts.loadMs
   }
 
-  /**
-   * Generates one text. Rejects with `invalid-argument`, `unsupported-option`, `context-full`, `aborted` (the signal),
-   * `disposed` (the model) or what the engine reports.
-   */
   async generate(input: GenerationInput, options: GenerateOptions = {}): Promise<GenerationResult> {
     return this.stream(input, options)
   }
 
-  /** Generates one text in pieces; see {@link GenerationStream}. */
   stream(input: GenerationInput, options: GenerateOptions = {}): GenerationStream {
     requireRunOptions(options)
     return startStream(
-      this.#run(
+      this.run(
         async () => input,
         () => options,
-        this.decoder,
       ),
     )
   }
 
-  /** Begins a chat of several turns. An encoder-decoder answers each of its messages by itself. */
   converse(options: ConversationOptions = {}): Conversation {
-    const hasTurns = this.kind === 'decoder-only'
-    const kept = hasTurns ? new KeptPastDecoder(this.decoder) : undefined
+    const past = this.keepPast()
     const model: ConversationModel = {
       contextSize: this.contextSize,
-      hasTurns,
+      hasTurns: past !== undefined,
       encode: (input) => this.encode(input),
-      run: (input, generate) =>
-        // ChatLM's own program ends every message with its end token.
-        this.#run(input, () => ({ ...(hasTurns ? {} : { appendEos: true }), ...generate() }), kept ?? this.decoder),
-      maxNewTokens: (options) => this.resolve(generationOptions(options)).maxNewTokens,
-      release: async () => kept?.release(),
+      run: (input, generate) => this.run(input, generate, past),
+      maxNewTokens: async (options) => this.resolve(generationOptions(options)).maxNewTokens,
+      release: async () => past?.release(),
     }
     return new Conversation(model, options)
   }
 
-  #run(input: () => Promise<GenerationInput>, options: () => GenerateOptions, decoder: Decoder): GenerationRun {
+  /** A decoder that reads only what is new in each of its prompts; undefined for an encoder, which reads all of it. */
+  keepPast(): KeptPastDecoder | undefined {
+    return this.kind === 'decoder-only' ? new KeptPastDecoder(this.decoder) : undefined
+  }
+
+  /** A generation that has not begun. Input and options are asked for when it does, but for those that follow it. */
+  run(
+    input: () => Promise<GenerationInput>,
+    options: () => GenerateOptions,
+    decoder: Decoder = this.decoder,
+  ): GenerationRun {
     const environment = {
       decoder,
       tokenizer: this.tokenizer,
@@ -149,12 +141,10 @@ export abstract class LanguageModel implements AsyncDisposable {
     return new GenerationRun(environment, prepare, { signal, onStep })
   }
 
-  /** What `generate` would read for an input: the text after the chat template, if there is one, and its ids. */
   encode(input: GenerationInput, options: InputOptions = {}): Promise<EncodedInput> {
     return encodeInput(input, options, this.file)
   }
 
-  /** The options that a call with these would run under; throws what such a call would throw. */
   resolve(options: GenerationOptions): GenerationConfig {
     const { file, generationConfig, modelDefaults = true } = this.#parts
     const model = modelDefaults
@@ -170,7 +160,6 @@ export abstract class LanguageModel implements AsyncDisposable {
     })
   }
 
-  /** Ends what is running, frees the weights and the thread. Idempotent. */
   async dispose(): Promise<void> {
     this.#isDisposed = true
     await this.#parts.engine.dispose()
@@ -185,17 +174,4 @@ export abstract class LanguageModel implements AsyncDisposable {
   protected promptOf(encoded: EncodedInput, _config: GenerationConfig): Prompt {
     return checkedPrompt(encoded, this.decoder.vocabularySize)
   }
-}
-
-/** Options of the search alone: without those that say how to read the input and how to follow the run. */
-function generationOptions(options: GenerateOptions): GenerationOptions {
-  const {
-    signal: _signal,
-    onStep: _step,
-    appendEos: _eos,
-    addGenerationPrompt: _prompt,
-    tools: _tools,
-    ...rest
-  } = options
-  return rest as GenerationOptions
 }

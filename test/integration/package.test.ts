@@ -40,7 +40,8 @@ describe('the built package', () => {
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', '-e', script])
     const classes = ['ChatModel', 'Conversation', 'LanguageModel', 'TandemError', 'Text2TextModel', 'Tokenizer']
     const others = ['EMBEDDED_MODELS', 'applyChatTemplate', 'cacheDirectory', 'convert', 'load']
-    expect(stdout.trim()).toBe([...classes, ...others].sort().join())
+    const engines = ['connectEngine', 'serveEngine', 'startEngine']
+    expect(stdout.trim()).toBe([...classes, ...others, ...engines].sort().join())
   })
 
   it('runs in worker threads, several at once', async () => {
