@@ -178,7 +178,8 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
   return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))), contextSize)
 }
 
-function defaultThreads(file: ModelFile): number {
+/** Threads of an engine for which nobody chose a number. */
+export function defaultThreads(file: ModelFile): number {
   const weightBytes = file.tensors.reduce((sum, { size }) => sum + size, 0)
   return weightBytes < SINGLE_THREAD_BYTES ? 1 : availableParallelism()
 }

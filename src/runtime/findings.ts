@@ -2,7 +2,8 @@ import type { Diagnosis } from './diagnosis.ts'
 
 /** Something that keeps Tandem from running, or makes it slow, and what to do about it. */
 export interface Finding {
-  severity: 'error' | 'warning'
+  /** A note is about what could be had, not about what fails. */
+  severity: 'error' | 'warning' | 'note'
   problem: string
   remedy: string
 }
@@ -42,7 +43,7 @@ function deviceFindings({ library, devices }: Omit<Diagnosis, 'findings'>): Find
   if (library.loaded === null || devices.some(({ type }) => type === 'gpu' || type === 'igpu')) return []
   const reasons = library.tried.filter(({ obstacle }) => !/is not (built|installed)/.test(obstacle))
   return reasons.map(({ variant, obstacle }) => ({
-    severity: 'warning',
+    severity: 'note',
     problem: `The ${variant} variant is installed but does not open: ${obstacle}`,
     remedy: `Nothing to do without such a GPU; with one, install its driver${variant === 'cuda' ? ' and the CUDA 13 runtime with cuBLAS' : ''}`,
   }))
