@@ -16,10 +16,7 @@ interface CommandTexts {
 export function addTexts(program: Command, texts: Texts): void {
   const shared: Readonly<Record<string, string>> = texts.options
   const commands: Readonly<Record<string, CommandTexts>> = texts.commands
-  program
-    .description(texts.description)
-    .helpOption('-h, --help', texts.options.help)
-    .helpCommand('help [command]', texts.commands.help.description)
+  program.description(texts.description).helpOption('-h, --help', texts.options.help)
   describeOptions(program.options, shared)
   for (const command of program.commands) {
     const own = commands[command.name()]

@@ -7,6 +7,7 @@ import { convertCommand } from './commands/convert.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { generateCommand } from './commands/generate.ts'
+import { helpCommand } from './commands/help.ts'
 import { templateCommand } from './commands/template.ts'
 import { tokenizeCommand } from './commands/tokenize.ts'
 import { addTexts, helpIn } from './help.ts'
@@ -23,6 +24,7 @@ const COMMANDS: Readonly<Record<string, (command: Command, context: CommandConte
   template: templateCommand,
   doctor: doctorCommand,
   completion: completionCommand,
+  help: helpCommand,
 }
 
 /** The whole command line, with the texts of a language. */
@@ -34,6 +36,7 @@ export function tandemProgram(context: CommandContext, texts: Texts): Command {
     .addOption(new Option('--quiet').conflicts('verbose'))
     .option('--verbose')
     .showSuggestionAfterError()
+    .helpCommand(false)
     .exitOverride()
     .configureHelp(helpIn(texts))
     .configureOutput({

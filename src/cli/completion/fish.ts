@@ -30,7 +30,8 @@ ${lines.join('\n')}
 function optionLine(condition: string, { flags, description, value }: CompletionOption): string {
   const names = flags.map((flag) => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`))
   const values = value === undefined ? '' : candidates(value)
-  const rest = value === undefined ? '' : ` -r${values === '' ? '' : ` -a ${values}`}`
+  // -x: a value, and no file but those that -a lists.
+  const rest = value === undefined ? '' : ` -x${values === '' ? '' : ` -a ${values}`}`
   return `complete -c tandem ${condition}${names.join(' ')} -d ${quoted(description)}${rest}`
 }
 

@@ -50,18 +50,15 @@ const VALUES: Readonly<Record<string, CompletionValue>> = {
 /** What a shell needs to know about a command line, read from the commands themselves. */
 export function completionTree(program: Command): CompletionTree {
   const help = program.createHelp()
+  const names: CompletionValue = { words: program.commands.map((one) => one.name()), files: 'none' }
   const commands = help.visibleCommands(program).map((command): CompletionCommand => {
     const [argument] = command.registeredArguments
-    const isHelp = command.name() === 'help'
     return {
       name: command.name(),
       description: command.description(),
-      options: isHelp ? [] : help.visibleOptions(command).map(optionOf),
-      argument: isHelp
-        ? { words: program.commands.map((one) => one.name()), files: 'none' }
-        : argument === undefined
-          ? NOTHING
-          : valuesOf(argument.name(), argument.argChoices),
+      options: help.visibleOptions(command).map(optionOf),
+      // The argument of help.
+      argument: argument?.name() === 'command' ? names : valuesOf(argument?.name() ?? '', argument?.argChoices),
     }
   })
   return { commands, options: help.visibleOptions(program).map(optionOf) }

@@ -14,7 +14,7 @@ export function zshCompletion({ commands, options }: CompletionTree): string {
   return `#compdef tandem
 # zsh completion of tandem: source <(tandem completion zsh)
 _tandem_models() {
-  _alternative 'words:model:(${modelWords(commands)})' 'files:file:_files -g "*.gguf(-.)"' 'folders:folder:_files -/'
+  _alternative 'words:model:(${modelWords(commands)})' 'files:file:_path_files -g "*.gguf(-.)"' 'folders:folder:_path_files -/'
 }
 _tandem() {
   local curcontext=$curcontext state line

@@ -148,7 +148,7 @@ export const CHINESE: Texts = {
     },
     help: {
       description: '显示命令的帮助',
-      arguments: {},
+      arguments: { command: '命令；不给则列出全部' },
       options: {},
       examples: {},
     },

@@ -152,7 +152,7 @@ export const ENGLISH = {
     },
     help: {
       description: 'Show the help of a command',
-      arguments: {},
+      arguments: { command: 'the command; without one, the list of all' },
       options: {},
       examples: {},
     },
