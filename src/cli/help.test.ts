@@ -1,11 +1,14 @@
 import type { Command } from 'commander'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { GENERATION_OPTION_NAMES } from '../generation/resolve.ts'
 import { tandemProgram } from './program.ts'
 import { Terminal } from './terminal.ts'
 import { CHINESE } from './texts/chinese.ts'
 import { ENGLISH, type Texts } from './texts/english.ts'
 import { displayWidth } from './ui.ts'
+
+beforeAll(() => void vi.stubEnv('FORCE_COLOR', '0'))
+afterAll(() => void vi.unstubAllEnvs())
 
 function program(texts: Texts): Command {
   const terminal = new Terminal(process.stdout, process.stderr)

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 function doctor(environment: Record<string, string>, ...parameters: string[]) {
-  const env = { ...process.env, TANDEM_CACHE: join(folder, 'cache'), ...environment }
+  const env = { ...process.env, FORCE_COLOR: '0', TANDEM_CACHE: join(folder, 'cache'), ...environment }
   return new Promise<{ code: number; out: string; err: string }>((resolve) => {
     execFile(process.execPath, [MAIN, 'doctor', ...parameters], { env }, (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code), out, err }),
