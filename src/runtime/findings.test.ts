@@ -48,6 +48,7 @@ describe('findings', () => {
       tried: [
         { variant: 'cuda' as const, obstacle: 'libcudart.so.13: cannot open shared object file' },
         { variant: 'vulkan' as const, obstacle: 'package x is not installed' },
+        { variant: 'vulkan' as const, obstacle: 'package x holds no libraries' },
         { variant: 'metal' as const, obstacle: 'llama.cpp is not built for linux x64 with metal' },
       ],
     }

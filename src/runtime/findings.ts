@@ -41,7 +41,9 @@ function remedyFor(code: string): string {
 /** A GPU's libraries are installed, but its driver or runtime is missing, and the CPU computes in its place. */
 function deviceFindings({ library, devices }: Omit<Diagnosis, 'findings'>): Finding[] {
   if (library.loaded === null || devices.some(({ type }) => type === 'gpu' || type === 'igpu')) return []
-  const reasons = library.tried.filter(({ obstacle }) => !/is not (built|installed)/.test(obstacle))
+  const reasons = library.tried.filter(
+    ({ obstacle }) => !/is not built|is not installed|holds no libraries/.test(obstacle),
+  )
   return reasons.map(({ variant, obstacle }) => ({
     severity: 'note',
     problem: `The ${variant} variant is installed but does not open: ${obstacle}`,
