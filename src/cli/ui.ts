@@ -25,7 +25,7 @@ export class ProgressBar {
   update(done: number, total: number): void {
     if (this.#stream === undefined || total <= 0) return
     const share = Math.min(done / total, 1)
-    const width = Math.max(10, Math.min(40, (this.#stream.columns ?? 80) - displayWidth(this.#label) - 10))
+    const width = Math.max(10, Math.min(40, (this.#stream.columns || 80) - displayWidth(this.#label) - 10))
     const filled = Math.round(share * width)
     const bar = `${this.#label} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${Math.floor(share * 100)}%`
     if (bar !== this.#shown) this.#stream.write(`\r${bar}`)

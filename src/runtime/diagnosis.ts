@@ -33,6 +33,8 @@ export interface CacheState {
 export interface Trouble {
   code: string
   message: string
+  /** What to do about it, if the one who found it knows. */
+  remedy?: string
 }
 
 /** What this machine and this installation can do. A part that could not be looked at says why. */
@@ -162,6 +164,10 @@ async function attempt<Part>(look: () => Part | Promise<Part>): Promise<Part | {
 }
 
 function troubleOf(error: unknown): Trouble {
-  const message = error instanceof Error ? error.message : String(error)
-  return { code: error instanceof TandemError ? error.code : 'io', message }
+  if (!(error instanceof TandemError)) {
+    return { code: 'io', message: error instanceof Error ? error.message : String(error) }
+  }
+  const { code, message, remedy } = error
+  // The remedy is the last sentence of the message, and is shown by itself here.
+  return remedy === undefined ? { code, message } : { code, message: message.slice(0, -`. ${remedy}`.length), remedy }
 }

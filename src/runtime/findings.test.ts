@@ -58,6 +58,22 @@ describe('findings', () => {
     expect(findings({ ...healthy, library, devices: [GPU, CPU] })).toEqual([])
   })
 
+  it('come with the remedy of whoever found the trouble, the worst first', () => {
+    const library = {
+      ...healthy.library,
+      tried: [{ variant: 'cuda' as const, obstacle: 'libcudart.so.13: cannot open shared object file' }],
+    }
+    const memory = { total: GIB, available: 1 }
+    const cache = { trouble: { ...trouble, remedy: 'Do this' } }
+    expect(findings({ ...healthy, library, memory, cache }).map(({ severity }) => severity)).toEqual([
+      'error',
+      'warning',
+      'note',
+    ])
+    const broken = { ...healthy.library, loaded: null, trouble: { ...trouble, remedy: 'Do this' } }
+    expect(findings({ ...healthy, library: broken, canRun: false })[0]?.remedy).toBe('Do this')
+  })
+
   it('warn of little memory and say whose limit it is', () => {
     const remedy = (limit: object) =>
       findings({ ...healthy, memory: { total: GIB, available: GIB / 2, ...limit } })[0]?.remedy

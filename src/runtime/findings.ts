@@ -8,34 +8,31 @@ export interface Finding {
   remedy: string
 }
 
+const SEVERITIES: readonly Finding['severity'][] = ['error', 'warning', 'note']
+
 // nano-chatlm needs less, every model that people use needs more: Qwen2.5-0.5B in q8_0 has 0.5 GB of weights.
 const SMALL_MEMORY = 2 ** 30
 
 /** What follows from the facts, the worst first. */
 export function findings(facts: Omit<Diagnosis, 'findings'>): Finding[] {
-  return [...libraryFindings(facts), ...deviceFindings(facts), ...memoryFindings(facts), ...cacheFindings(facts)]
+  const all = [libraryFindings, cacheFindings, memoryFindings, deviceFindings].flatMap((find) => find(facts))
+  return all.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity))
 }
 
-function libraryFindings({ library, devices, canRun, versions }: Omit<Diagnosis, 'findings'>): Finding[] {
-  const found: Finding[] = []
+function libraryFindings({ library, devices, canRun }: Omit<Diagnosis, 'findings'>): Finding[] {
   if (library.trouble !== undefined) {
-    const remedy =
-      versions.nodeLlamaCpp === null ? 'Install Tandem again: npm install' : remedyFor(library.trouble.code)
-    found.push({ severity: 'error', problem: library.trouble.message, remedy })
-  } else if (!canRun) {
-    const names = devices.map(({ name }) => name).join(', ') || 'none'
-    found.push({
+    const { message, remedy = 'Install Tandem again, with its optional dependencies' } = library.trouble
+    return [{ severity: 'error', problem: message, remedy }]
+  }
+  if (canRun) return []
+  const names = devices.map(({ name }) => name).join(', ') || 'none'
+  return [
+    {
       severity: 'error',
       problem: `llama.cpp brings no CPU backend that runs on this processor (devices: ${names})`,
       remedy: 'Install node-llama-cpp for this platform and architecture',
-    })
-  }
-  return found
-}
-
-function remedyFor(code: string): string {
-  if (code === 'library-conflict') return 'Run Tandem in a process of its own'
-  return 'Reinstall with optional dependencies (npm install --include=optional), then npm run build:native'
+    },
+  ]
 }
 
 /** A GPU's libraries are installed, but its driver or runtime is missing, and the CPU computes in its place. */

@@ -46,7 +46,7 @@ describe('tandem doctor', () => {
   })
 
   it.each([
-    ['missing', undefined, /npm run build:native/],
+    ['missing', undefined, /has not been built: expected \S+$/],
     ['broken', 'not a library', /cannot be opened/],
   ])('tells of a %s addon and ends with 1', async (name, content, message) => {
     const addon = join(folder, `${name}.node`)
@@ -57,6 +57,7 @@ describe('tandem doctor', () => {
     expect(library).toMatchObject({ addon, release: null, loaded: null, trouble: { code: 'library-missing' } })
     expect(library.trouble?.message).toMatch(message)
     expect(findings[0]?.severity).toBe('error')
+    expect(findings[0]?.remedy).toMatch(name === 'missing' ? /npm run build:native/ : /Install/)
     expect(versions.llamaCpp).toBeNull()
     const shown = await doctor({ TANDEM_ADDON: addon })
     expect(shown.code).toBe(1)
