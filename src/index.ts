@@ -11,6 +11,8 @@ export {
 } from './convert/convert.ts'
 export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
 export type { GenerationConfig, GenerationOptions, SearchMode } from './generation/options.ts'
+export type { NativeDevice } from './native/addon.ts'
+export type { NativeDescription, Variant, VariantObstacle } from './native/library.ts'
 export {
   type ConnectOptions,
   connectEngine,
@@ -26,6 +28,15 @@ export { cacheDirectory } from './runtime/cache.ts'
 export { ChatModel } from './runtime/chat.ts'
 export { Conversation, type ConversationOptions } from './runtime/conversation.ts'
 export type { ConvertedModel } from './runtime/converted-model.ts'
+export {
+  type CacheState,
+  type Diagnosis,
+  type DiagnosisOptions,
+  diagnose,
+  type Platform,
+  type Trouble,
+} from './runtime/diagnosis.ts'
+export type { Finding } from './runtime/findings.ts'
 export type {
   BeamText,
   FinishReason,
@@ -36,9 +47,14 @@ export type {
 export type { GenerationStream } from './runtime/generation-stream.ts'
 export type { GenerateOptions, GenerativeModel, ModelTokenizer } from './runtime/generative-model.ts'
 export type { GenerationInput, InputOptions, TokenInput } from './runtime/input.ts'
+export { type InspectOptions, inspect, type ModelInspection } from './runtime/inspection.ts'
 export { LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
 export { type LoadOptions, load } from './runtime/load.ts'
 export { EMBEDDED_MODELS } from './runtime/locate.ts'
+export type { MemoryEstimate, MemoryOptions } from './runtime/memory.ts'
+export type { InspectedModule, InspectedParameter } from './runtime/module-tree.ts'
+export type { Processor } from './runtime/processor.ts'
+export type { SystemMemory } from './runtime/system-memory.ts'
 export { Text2TextModel } from './runtime/text2text.ts'
 export { applyChatTemplate, type ChatTemplateOptions } from './template/chat-template.ts'
 export type { ChatMessage, MessagePart } from './template/messages.ts'

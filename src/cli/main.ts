@@ -1,24 +1,14 @@
 #!/usr/bin/env node
-import { createRequire } from 'node:module'
-import { Command, CommanderError } from 'commander'
-import type { CommandContext } from './arguments.ts'
-import { chatCommand } from './commands/chat.ts'
-import { convertCommand } from './commands/convert.ts'
-import { demoCommand } from './commands/demo.ts'
-import { generateCommand } from './commands/generate.ts'
-import { inspectCommand } from './commands/inspect.ts'
-import { templateCommand } from './commands/template.ts'
-import { tokenizeCommand } from './commands/tokenize.ts'
-import { errorLine } from './ui.ts'
+import { CommanderError } from 'commander'
+import { tandemProgram } from './program.ts'
+import { Terminal } from './terminal.ts'
+import { textsFor } from './texts/language.ts'
 
 /** What a shell reports for a program that SIGINT ended. */
 const INTERRUPTED = 130
 
 const interruption = new AbortController()
-const context: CommandContext = {
-  terminal: { out: process.stdout, err: process.stderr },
-  signal: interruption.signal,
-}
+const terminal = new Terminal(process.stdout, process.stderr)
 
 // The first Ctrl-C lets the command end what it does; the second does not wait.
 process.on('SIGINT', () => {
@@ -32,36 +22,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 process.stderr.on('error', () => process.exit(1))
 
+const program = tandemProgram({ terminal, signal: interruption.signal }, textsFor())
 try {
-  await program(context).parseAsync()
+  // Commander writes the help to stderr and fails when there is nothing to do; whoever only asks should get an answer.
+  if (process.argv.length === 2) program.outputHelp()
+  else await program.parseAsync()
 } catch (error) {
   report(error)
-}
-
-function program(shared: CommandContext): Command {
-  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
-  const tandem = new Command('tandem')
-    .description('Run Hugging Face encoder-decoder and chat models on this computer')
-    .version(version, '-V, --version')
-    .showSuggestionAfterError()
-    .exitOverride()
-    .configureOutput({
-      outputError: (text, write) =>
-        write(
-          `tandem: [usage] ${text
-            .replace(/^error: /, '')
-            .trim()
-            .replaceAll('\n', ' ')}\n`,
-        ),
-    })
-  demoCommand(tandem.command('demo'), shared)
-  convertCommand(tandem.command('convert'), shared)
-  generateCommand(tandem.command('generate'), shared)
-  chatCommand(tandem.command('chat'), shared)
-  tokenizeCommand(tandem.command('tokenize'), shared)
-  templateCommand(tandem.command('template'), shared)
-  inspectCommand(tandem.command('inspect'), shared)
-  return tandem
 }
 
 /** One line for people and the exit code for programs: 2 for wrong usage, 130 after Ctrl-C, else 1. */
@@ -75,6 +42,6 @@ function report(error: unknown): void {
     process.exitCode = INTERRUPTED
     return
   }
-  process.stderr.write(`${errorLine(error)}\n`)
+  terminal.error(error)
   process.exitCode = 1
 }

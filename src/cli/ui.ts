@@ -1,23 +1,3 @@
-import { TandemError } from '../errors.ts'
-
-/** Where a command writes: results to `out`, everything else to `err`. */
-export interface Terminal {
-  out: NodeJS.WriteStream
-  err: NodeJS.WriteStream
-}
-
-/** An error as the one line that people see: `tandem: [code] message`. */
-export function errorLine(error: unknown): string {
-  const { code, message } = errorObject(error)
-  return `tandem: [${code}] ${message.replace(/\s*[\r\n]+\s*/g, ' ')}`
-}
-
-/** An error as the object that programs see. */
-export function errorObject(error: unknown): { code: string; message: string } {
-  const message = error instanceof Error ? error.message : String(error)
-  return { code: error instanceof TandemError ? error.code : 'internal', message }
-}
-
 /** The name of a value, filled up to `width` columns; the value may follow as it comes. */
 export function label(name: string, width: number): string {
   return `${name}${' '.repeat(Math.max(width - displayWidth(name), 0))}  `
@@ -31,21 +11,21 @@ export function displayWidth(text: string): number {
   return text.length + (wide?.length ?? 0)
 }
 
-/** A bar on a terminal that redraws itself; silent where there is none. */
+/** A bar on a terminal that redraws itself; silent without a stream to draw on. */
 export class ProgressBar {
-  readonly #stream: NodeJS.WriteStream
+  readonly #stream: NodeJS.WriteStream | undefined
   readonly #label: string
   #shown = ''
 
-  constructor(stream: NodeJS.WriteStream, label: string) {
+  constructor(stream: NodeJS.WriteStream | undefined, label: string) {
     this.#stream = stream
     this.#label = label
   }
 
   update(done: number, total: number): void {
-    if (!this.#stream.isTTY || total <= 0) return
+    if (this.#stream === undefined || total <= 0) return
     const share = Math.min(done / total, 1)
-    const width = Math.max(10, Math.min(40, (this.#stream.columns ?? 80) - displayWidth(this.#label) - 10))
+    const width = Math.max(10, Math.min(40, (this.#stream.columns || 80) - displayWidth(this.#label) - 10))
     const filled = Math.round(share * width)
     const bar = `${this.#label} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${Math.floor(share * 100)}%`
     if (bar !== this.#shown) this.#stream.write(`\r${bar}`)
@@ -54,7 +34,7 @@ export class ProgressBar {
 
   /** Removes the bar. */
   end(): void {
-    if (this.#shown !== '') this.#stream.write(`\r${' '.repeat(displayWidth(this.#shown))}\r`)
+    if (this.#shown !== '') this.#stream?.write(`\r${' '.repeat(displayWidth(this.#shown))}\r`)
     this.#shown = ''
   }
 }

@@ -16,6 +16,26 @@ const ADDON =
 
 let addon: Addon | undefined
 let current: InstalledVariant | undefined
+/** What stood in the way of the variants that were tried before `current`, or before all of them failed. */
+let obstacles: VariantObstacle[] = []
+
+/** A variant of llama.cpp that cannot be used here, and why, in the loader's own words where it has any. */
+export interface VariantObstacle {
+  variant: Variant
+  obstacle: string
+}
+
+/** What `loadNative` found. */
+export interface NativeDescription {
+  /** Path of the addon. */
+  addon: string
+  /** The llama.cpp release that the addon was compiled for; null when the addon cannot be opened. */
+  release: string | null
+  /** The variant that runs in this process; null when none does. */
+  loaded: { variant: Variant; directory: string } | null
+  /** The variants that were tried first. */
+  tried: VariantObstacle[]
+}
 
 /** What to load; `auto` takes what the process already runs, else the richest variant that opens. */
 export interface NativeOptions {
@@ -50,6 +70,12 @@ export function listDevices(options: NativeOptions = {}): { variant: Variant; de
   return { variant: current.variant, devices }
 }
 
+/** What `loadNative` has opened so far, and what it could not open. Opens nothing and never throws. */
+export function describeNative(): NativeDescription {
+  const loaded = current === undefined ? null : { variant: current.variant, directory: current.directory }
+  return { addon: ADDON, release: addon?.llamaRelease ?? null, loaded, tried: [...obstacles] }
+}
+
 function openAddon(): Addon {
   if (addon !== undefined) return addon
   if (!existsSync(ADDON)) {
@@ -69,17 +95,15 @@ function openAddon(): Addon {
 function openLibrary(native: Addon, variant: Variant | 'auto'): InstalledVariant {
   const mapped = native.mappedLibrary()
   if (mapped !== null) return adoptMapped(native, mapped, variant)
-  const tried: string[] = []
+  obstacles = []
   for (const candidate of variant === 'auto' ? VARIANTS : [variant]) {
     const found = findVariant(candidate)
     const obstacle = typeof found === 'string' ? found : obstacleTo(native, found)
-    if (typeof found === 'string' || obstacle !== null) {
-      tried.push(`${candidate}: ${obstacle}`)
-      continue
-    }
-    return load(native, found)
+    if (typeof found !== 'string' && obstacle === null) return load(native, found)
+    obstacles.push({ variant: candidate, obstacle: String(obstacle) })
   }
-  throw new TandemError('library-missing', `llama.cpp cannot be opened (tried ${tried.join('; ')})`, {
+  const tried = obstacles.map(({ variant, obstacle }) => `${variant}: ${obstacle}`).join('; ')
+  throw new TandemError('library-missing', `llama.cpp cannot be opened (tried ${tried})`, {
     remedy: 'Install node-llama-cpp with its optional dependencies, or choose another device',
   })
 }

@@ -62,7 +62,8 @@ export function weightBytes({ tensors }: ModelFile): number {
   return tensors.reduce((sum, { size }) => sum + size, 0)
 }
 
-function defaultThreads(file: ModelFile): number {
+/** Threads of an engine for which nobody chose a number. */
+export function defaultThreads(file: ModelFile): number {
   return weightBytes(file) < SINGLE_THREAD_BYTES ? 1 : availableParallelism()
 }
 

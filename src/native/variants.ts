@@ -33,12 +33,28 @@ export function variantFor(device: string): Variant | 'auto' {
 export function findVariant(variant: Variant): InstalledVariant | string {
   const name = packageName(variant)
   if (name === null) return `llama.cpp is not built for ${process.platform} ${process.arch} with ${variant}`
-  const folder = packageFolder(name)
-  if (folder === null) return `package ${name} is not installed`
-  const bins = join(folder, 'bins')
-  const build = existsSync(bins) ? readdirSync(bins)[0] : undefined
-  if (build === undefined) return `package ${name} holds no libraries`
-  return readVariant(variant, realpathSync(join(bins, build)))
+  try {
+    const folder = packageFolder(name)
+    if (folder === null) return `package ${name} is not installed`
+    const bins = join(folder, 'bins')
+    const build = existsSync(bins) ? readdirSync(bins)[0] : undefined
+    if (build === undefined) return `package ${name} holds no libraries`
+    return readVariant(variant, realpathSync(join(bins, build)))
+  } catch (error) {
+    return `package ${name} cannot be read: ${(error as Error).message.split('\n', 1)[0]}`
+  }
+}
+
+/** The version of node-llama-cpp that is installed; null when there is none. */
+export function nodeLlamaCppVersion(): string | null {
+  try {
+    // Its exports do not name its package.json: the entry stands in a folder below it.
+    const manifest = join(dirname(require.resolve('node-llama-cpp')), '..', 'package.json')
+    const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version?: unknown }
+    return typeof version === 'string' ? version : null
+  } catch {
+    return null
+  }
 }
 
 function packageName(variant: Variant): string | null {

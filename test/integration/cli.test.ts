@@ -24,7 +24,9 @@ beforeAll(async () => {
 afterAll(() => small?.remove())
 
 function start(...parameters: string[]): ChildProcess {
-  return spawn(process.execPath, [MAIN, ...parameters], { env: { ...process.env, TANDEM_CACHE: small.cache } })
+  return spawn(process.execPath, [MAIN, ...parameters], {
+    env: { ...process.env, FORCE_COLOR: '0', TANDEM_CACHE: small.cache },
+  })
 }
 
 function finish(child: ChildProcess): Promise<Outcome> {

@@ -69,7 +69,7 @@ async function answer(program: string, options = {}): Promise<unknown> {
 }
 
 const library = (base = root) =>
-  `const { loadNative, listDevices } = await import(${JSON.stringify(dist('native/library.js', base))})`
+  `const { loadNative, listDevices, describeNative } = await import(${JSON.stringify(dist('native/library.js', base))})`
 
 describe('llama.cpp in one process', () => {
   let model: Awaited<ReturnType<typeof tinyModel>>
@@ -163,6 +163,25 @@ describe.runIf(process.platform === 'linux')('libraries that are not ours', () =
       `${library(base)}; ${REPORT}; console.log(JSON.stringify(report(() => loadNative({ variant: 'cpu' }))))`,
     )
     expect(outcome).toMatchObject({ code, message: expect.stringMatching(message) as string })
+  })
+
+  test('metadata that are no JSON are an obstacle like any other', async () => {
+    const base = await counterfeit('bad-metadata', 'v0.5.0', LIBRARIES)
+    const bins = join(base, 'node_modules', '@node-llama-cpp', `linux-${process.arch}`, 'bins', 'build')
+    await writeFile(join(bins, '_nlcBuildMetadata.json'), '{')
+    const program = `${library(base)}; ${REPORT}; console.log(JSON.stringify([report(() => loadNative()), describeNative()]))`
+    const [outcome, { loaded, tried }] = (await answer(program)) as [object, Record<string, unknown>]
+    expect(outcome).toMatchObject({
+      code: 'library-missing',
+      message: expect.stringMatching(/cannot be read/) as string,
+    })
+    expect(loaded).toBeNull()
+    expect(tried).toMatchObject([
+      { variant: 'cuda', obstacle: expect.stringMatching(/is not installed/) as string },
+      { variant: 'vulkan' },
+      { variant: 'metal' },
+      { variant: 'cpu', obstacle: expect.stringMatching(/cannot be read: .*JSON/) as string },
+    ])
   })
 
   test('a GPU variant whose backend opens is loaded after it has been probed', async () => {

@@ -4,7 +4,6 @@ import type { Command } from 'commander'
 import { TandemError } from '../../errors.ts'
 import type { Conversation } from '../../runtime/conversation.ts'
 import type { GenerateOptions } from '../../runtime/language-model.ts'
-import { load } from '../../runtime/load.ts'
 import type { ChatMessage } from '../../template/messages.ts'
 import {
   addEngineOptions,
@@ -12,10 +11,10 @@ import {
   type CommandContext,
   type EngineArguments,
   generationArguments,
-  loadOptions,
 } from '../arguments.ts'
 import { jsonResult } from '../json-result.ts'
-import { errorLine, type Terminal } from '../ui.ts'
+import { detailTimings, loadModel } from '../load-model.ts'
+import type { Terminal } from '../terminal.ts'
 
 interface ChatArguments extends EngineArguments {
   json?: boolean
@@ -32,29 +31,25 @@ Ctrl-C stops an answer; what it had said stays.
 `
 
 export function chatCommand(command: Command, context: CommandContext): Command {
-  addGenerationOptions(addEngineOptions(command))
-    .description('Talk to a model: one message, or an interactive chat when none is given')
-    .argument('[message...]', 'one message')
-    .option('--system <text>', 'what the system message says')
-    .option('--json', 'print the answer to one message as a JSON object')
+  addGenerationOptions(addEngineOptions(command)).argument('[message...]').option('--system <text>').option('--json')
   return command.action(async (words: string[], parsed: ChatArguments) => {
     const isInteractive = words.length === 0 && process.stdin.isTTY
     if (isInteractive && parsed.json === true) {
       return command.error('error: --json needs a message; give one, or pipe one in', { exitCode: 2 })
     }
     const message = words.length > 0 ? words.join(' ') : isInteractive ? undefined : await readAll(process.stdin)
-    await using model = await load(parsed.model, await loadOptions(parsed, context))
+    await using model = await loadModel(parsed, context)
     const { terminal } = context
     await using conversation = model.converse({
       system: parsed.system,
-      onForget: ({ length }) =>
-        terminal.err.write(`tandem: the context is full; the oldest ${length} messages are forgotten\n`),
+      onForget: ({ length }) => terminal.notice(`the context is full; the oldest ${length} messages are forgotten`),
     })
     const options = generationArguments({ ...parsed }) as GenerateOptions
     if (message === undefined) await new InteractiveChat(conversation, options, terminal).run()
     else if (parsed.json === true) {
       const result = await conversation.send(message, { ...options, signal: context.signal })
       terminal.out.write(`${JSON.stringify({ index: 0, ...jsonResult(result) })}\n`)
+      detailTimings(terminal, result)
     } else await answer(conversation, message, { ...options, signal: context.signal }, terminal)
   })
 }
@@ -64,16 +59,16 @@ async function answer(
   conversation: Conversation,
   message: string,
   options: GenerateOptions,
-  { out }: Terminal,
+  terminal: Terminal,
 ): Promise<void> {
   const stream = conversation.send(message, options)
   let ends = true
   for await (const piece of stream) {
-    out.write(piece)
+    terminal.out.write(piece)
     ends = piece.endsWith('\n')
   }
-  if (!ends) out.write('\n')
-  await stream
+  if (!ends) terminal.out.write('\n')
+  detailTimings(terminal, await stream)
 }
 
 async function readAll(stream: AsyncIterable<Buffer>): Promise<string> {
@@ -101,7 +96,7 @@ class InteractiveChat {
 
   async run(): Promise<void> {
     this.#lines.on('SIGINT', () => this.#interrupt())
-    this.#terminal.err.write('Ctrl-C stops an answer, twice leaves; /help lists the commands\n')
+    this.#terminal.hint('Ctrl-C stops an answer, twice leaves; /help lists the commands')
     this.#lines.prompt()
     for await (const line of this.#lines) {
       this.#wantsToLeave = false
@@ -110,7 +105,7 @@ class InteractiveChat {
         if (line.startsWith('/')) await this.#command(line.trim())
         else if (line.trim() !== '') await this.#answer(line)
       } catch (error) {
-        this.#terminal.err.write(`${errorLine(error)}\n`)
+        this.#terminal.error(error)
       }
       this.#lines.prompt()
     }

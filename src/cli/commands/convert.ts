@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type ConversionReport, convert, QUANTIZATION_NAMES, requireQuantization } from '../../convert/convert.ts'
+import { type ConversionReport, convert, requireQuantization } from '../../convert/convert.ts'
 import { locateModel } from '../../runtime/locate.ts'
 import type { CommandContext } from '../arguments.ts'
 import { ProgressBar } from '../ui.ts'
@@ -14,16 +14,15 @@ interface ConvertArguments {
 
 export function convertCommand(command: Command, { terminal, signal }: CommandContext): Command {
   return command
-    .description('Convert a Hugging Face model folder to one GGUF file, or a GGUF file to other types')
-    .argument('<model>', 'the folder, the name of an embedded model, or a .gguf file')
-    .requiredOption('-o, --output <file.gguf>', 'the file to write')
-    .option('--quantize <type>', `type of the weights, or a mix of types: ${QUANTIZATION_NAMES}`, 'q8_0')
-    .option('--allow-requantize', 'let a GGUF file that is quantised already be quantised again')
-    .option('--allow-nonfinite', 'keep tensors with NaN, infinity or too large values as they are, in f32')
-    .option('--json', 'print the report as JSON')
+    .argument('<model>')
+    .requiredOption('-o, --output <file.gguf>')
+    .option('--quantize <type>', '', 'q8_0')
+    .option('--allow-requantize')
+    .option('--allow-nonfinite')
+    .option('--json')
     .action(async (model: string, parsed: ConvertArguments) => {
       const location = await locateModel(model)
-      const bar = new ProgressBar(terminal.err, 'Converting')
+      const bar = new ProgressBar(terminal.canvas, 'Converting')
       try {
         const report = await convert(location.path, {
           output: parsed.output,
@@ -34,7 +33,7 @@ export function convertCommand(command: Command, { terminal, signal }: CommandCo
           signal,
         })
         bar.end()
-        for (const line of remarks(report)) terminal.err.write(`tandem: ${line}\n`)
+        for (const line of remarks(report)) terminal.notice(line)
         if (parsed.json === true) terminal.out.write(`${JSON.stringify(report)}\n`)
         else terminal.out.write(`${parsed.output}\n`)
       } finally {

@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
 import type { GenerationInput } from '../../runtime/input.ts'
 import type { GenerateOptions, LanguageModel } from '../../runtime/language-model.ts'
-import { load } from '../../runtime/load.ts'
-import { type CommandContext, loadOptions } from '../arguments.ts'
-import { label, type Terminal } from '../ui.ts'
+import type { CommandContext } from '../arguments.ts'
+import { loadModel } from '../load-model.ts'
+import { styled, type Terminal } from '../terminal.ts'
+import { label } from '../ui.ts'
 
 /** One of the tutorial's two programs. */
 interface Lesson {
@@ -37,20 +38,17 @@ const LABEL_WIDTH = 15
 
 export function demoCommand(command: Command, context: CommandContext): Command {
   const { out } = context.terminal
-  return command
-    .description('Convert and run both embedded models, step by step')
-    .option('--device <device>', 'auto, cpu, cuda, vulkan, metal or the name of a device')
-    .action(async (parsed: { device?: string }) => {
-      for (const [index, { model: name, title, prompts, input, options }] of LESSONS.entries()) {
-        out.write(`${index === 0 ? '' : '\n'}${index + 1}. ${name} — ${title}\n\n`)
-        await using model = await load(name, await loadOptions({ ...parsed, model: name }, context))
-        for (const [what, value] of structure(model)) out.write(line(what, value))
-        for (const prompt of prompts) {
-          out.write(`\n${line('prompt 提示', prompt)}`)
-          await answer(model, input(prompt), { ...options, signal: context.signal }, context.terminal)
-        }
+  return command.option('--device <device>').action(async (parsed: { device?: string }) => {
+    for (const [index, { model: name, title, prompts, input, options }] of LESSONS.entries()) {
+      out.write(`${index === 0 ? '' : '\n'}${styled(out, 'bold', `${index + 1}. ${name} — ${title}`)}\n\n`)
+      await using model = await loadModel({ ...parsed, model: name }, context)
+      for (const [what, value] of structure(model)) out.write(line(what, value))
+      for (const prompt of prompts) {
+        out.write(`\n${line('prompt 提示', prompt)}`)
+        await answer(model, input(prompt), { ...options, signal: context.signal }, context.terminal)
       }
-    })
+    }
+  })
 }
 
 /** What goes into the model, the answer as it comes, and how fast it was. */

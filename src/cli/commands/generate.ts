@@ -2,19 +2,18 @@ import type { Command } from 'commander'
 import { TandemError } from '../../errors.ts'
 import type { GenerationInput } from '../../runtime/input.ts'
 import type { GenerateOptions, LanguageModel } from '../../runtime/language-model.ts'
-import { load } from '../../runtime/load.ts'
 import {
   addEngineOptions,
   addGenerationOptions,
   type CommandContext,
   type EngineArguments,
   generationArguments,
-  loadOptions,
 } from '../arguments.ts'
 import { BeamDisplay } from '../beam-display.ts'
 import { jsonResult } from '../json-result.ts'
+import { detailTimings, loadModel } from '../load-model.ts'
 import { type InputLine, inputLines } from '../requests.ts'
-import { errorLine, errorObject } from '../ui.ts'
+import { errorObject, type Terminal } from '../terminal.ts'
 
 interface GenerateArguments extends EngineArguments {
   input?: string
@@ -26,16 +25,15 @@ const INPUT_KEYS = ['prompt', 'inputIds', 'messages'] as const
 
 export function generateCommand(command: Command, context: CommandContext): Command {
   addGenerationOptions(addEngineOptions(command))
-    .description('Generate text from text, token ids or chat messages')
-    .argument('[text...]', 'one prompt each')
-    .option('--input <file>', 'one JSON object a line: prompt, inputIds or messages, and options; - reads stdin')
-    .option('--json', 'print one JSON object for each input')
-    .option('--append-eos', "put the end token behind the prompt, as ChatLM's own program does")
+    .argument('[text...]')
+    .option('--input <file>')
+    .option('--json')
+    .option('--append-eos')
   return command.action(async (texts: string[], parsed: GenerateArguments) => {
     if (texts.length === 0 && parsed.input === undefined) {
       return command.error('error: there is nothing to generate from; give a text or --input', { exitCode: 2 })
     }
-    await using model = await load(parsed.model, await loadOptions(parsed, context))
+    await using model = await loadModel(parsed, context)
     const lines = inputLines({ texts, key: 'prompt', input: parsed.input, signal: context.signal })
     await answerAll(model, lines, parsed, {
       ...context,
@@ -51,7 +49,7 @@ async function answerAll(
   parsed: GenerateArguments,
   { terminal, signal, streams }: CommandContext & { streams: boolean },
 ): Promise<void> {
-  const { out, err } = terminal
+  const { out } = terminal
   for await (const line of lines) {
     const head = { index: line.index, ...(line.id === undefined ? {} : { id: line.id }) }
     try {
@@ -59,15 +57,17 @@ async function answerAll(
       if (parsed.json === true) {
         const result = await model.generate(input, { ...options, signal })
         out.write(`${JSON.stringify({ ...head, ...jsonResult(result) })}\n`)
+        detailTimings(terminal, result)
       } else if (streams) await streamText(model, input, { ...options, signal }, terminal)
       else {
-        const { sequences } = await model.generate(input, { ...options, signal })
-        for (const { text } of sequences) out.write(`${text}\n`)
+        const result = await model.generate(input, { ...options, signal })
+        for (const { text } of result.sequences) out.write(`${text}\n`)
+        detailTimings(terminal, result)
       }
     } catch (error) {
       if (signal.aborted) throw error
       if (parsed.json === true) out.write(`${JSON.stringify({ ...head, error: errorObject(error) })}\n`)
-      else err.write(`${errorLine(error)}\n`)
+      else terminal.error(error)
       process.exitCode = 1
     }
   }
@@ -78,9 +78,10 @@ async function streamText(
   model: LanguageModel,
   input: GenerationInput,
   options: GenerateOptions,
-  { out, err }: CommandContext['terminal'],
+  terminal: Terminal,
 ): Promise<void> {
-  const beams = new BeamDisplay(err)
+  const { out } = terminal
+  const beams = new BeamDisplay(terminal.canvas)
   const stream = model.stream(input, { ...options, onStep: beams.show })
   try {
     for await (const piece of stream) {
@@ -90,9 +91,10 @@ async function streamText(
   } finally {
     beams.end()
   }
-  const [, ...others] = (await stream).sequences
+  const result = await stream
   out.write('\n')
-  for (const { text } of others) out.write(`${text}\n`)
+  for (const { text } of result.sequences.slice(1)) out.write(`${text}\n`)
+  detailTimings(terminal, result)
 }
 
 /** The input and the options of one line; its own options go before those of the command line. */

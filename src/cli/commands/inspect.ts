@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { inspect, type ModelInspection } from '../../runtime/inspection.ts'
 import type { MemoryEstimate } from '../../runtime/memory.ts'
 import type { InspectedModule, InspectedParameter } from '../../runtime/module-tree.ts'
@@ -17,17 +17,16 @@ interface InspectArguments {
 
 export function inspectCommand(command: Command, { terminal }: CommandContext): Command {
   return command
-    .description('Show what a model is made of and what it needs, without running it')
-    .argument('<model>', 'nano-chatlm, nano-qwen, a model folder or a .gguf file')
-    .option('--quantize <type>', 'type of the weights when MODEL is a folder: q8_0 (default), f16, q4_k_m, …')
-    .option('--context-size <n>', 'tokens that all texts together may have', positiveInteger)
-    .option('--num-beams <n>', 'beams of one generation', positiveInteger)
-    .option('--source-length <n>', 'tokens of the input (512)', positiveInteger)
-    .option('--kv-type <type>', 'type of stored keys and values: f32 or f16')
-    .option('--json', 'print everything as one JSON object')
+    .argument('<model>')
+    .option('--quantize <type>')
+    .option('--context-size <n>', '', positiveInteger)
+    .option('--num-beams <n>', '', positiveInteger)
+    .option('--source-length <n>', '', positiveInteger)
+    .addOption(new Option('--kv-type <type>').choices(['f32', 'f16']))
+    .option('--json')
     .action(async (model: string, { json, quantize, ...rest }: InspectArguments) => {
       const found = await inspect(model, { ...rest, ...(quantize === undefined ? {} : { quantization: quantize }) })
-      for (const warning of found.warnings) terminal.err.write(`tandem: ${warning}\n`)
+      for (const warning of found.warnings) terminal.notice(warning)
       terminal.out.write(json === true ? `${JSON.stringify(found)}\n` : `${report(found).join('\n')}\n`)
     })
 }

@@ -6,7 +6,7 @@ import { locateModel } from '../../runtime/locate.ts'
 import type { ChatMessage } from '../../template/messages.ts'
 import type { CommandContext } from '../arguments.ts'
 import { type InputLine, inputLines } from '../requests.ts'
-import { errorLine, errorObject } from '../ui.ts'
+import { errorObject } from '../terminal.ts'
 
 interface TemplateArguments {
   model: string
@@ -17,12 +17,11 @@ interface TemplateArguments {
 
 export function templateCommand(command: Command, { terminal, signal }: CommandContext): Command {
   return command
-    .description('Show what a chat becomes for a model: the rendered template, and its ids')
-    .argument('[message...]', 'messages of a user, each a chat of its own')
-    .requiredOption('-m, --model <model>', 'nano-chatlm, nano-qwen, a model folder or a .gguf file')
-    .option('--system <text>', 'what the system message says')
-    .option('--input <file>', 'one JSON object a line: {"messages": …, "add_generation_prompt": …}; - reads stdin')
-    .option('--json', 'print one JSON object for each input')
+    .argument('[message...]')
+    .requiredOption('-m, --model <model>')
+    .option('--system <text>')
+    .option('--input <file>')
+    .option('--json')
     .action(async (texts: string[], parsed: TemplateArguments) => {
       if (texts.length === 0 && parsed.input === undefined) {
         return command.error('error: there is nothing to render; give a message or --input', { exitCode: 2 })
@@ -36,7 +35,7 @@ export function templateCommand(command: Command, { terminal, signal }: CommandC
           terminal.out.write(parsed.json === true ? `${JSON.stringify({ ...head, text, inputIds })}\n` : `${text}\n`)
         } catch (error) {
           if (parsed.json === true) terminal.out.write(`${JSON.stringify({ ...head, error: errorObject(error) })}\n`)
-          else terminal.err.write(`${errorLine(error)}\n`)
+          else terminal.error(error)
           process.exitCode = 1
         }
       }

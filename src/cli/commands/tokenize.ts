@@ -5,7 +5,8 @@ import { locateModel } from '../../runtime/locate.ts'
 import type { TextTokenizer } from '../../tokenizer/text-tokenizer.ts'
 import type { CommandContext } from '../arguments.ts'
 import { type InputLine, inputLines } from '../requests.ts'
-import { errorLine, errorObject, label } from '../ui.ts'
+import { errorObject } from '../terminal.ts'
+import { label } from '../ui.ts'
 
 interface TokenizeArguments {
   model: string
@@ -17,13 +18,12 @@ interface TokenizeArguments {
 
 export function tokenizeCommand(command: Command, { terminal, signal }: CommandContext): Command {
   return command
-    .description('Turn text into token ids, or ids into text')
-    .argument('[text...]', 'texts; with --decode, ids')
-    .requiredOption('-m, --model <model>', 'nano-chatlm, nano-qwen, a model folder or a .gguf file')
-    .option('--input <file>', 'one JSON object a line: {"prompt": …}, with --decode {"ids": […]}; - reads stdin')
-    .option('--json', 'print one JSON object for each input')
-    .option('--decode', 'from ids to text')
-    .option('--append-eos', 'put the end token behind the text')
+    .argument('[text...]')
+    .requiredOption('-m, --model <model>')
+    .option('--input <file>')
+    .option('--json')
+    .option('--decode')
+    .option('--append-eos')
     .action(async (texts: string[], parsed: TokenizeArguments) => {
       if (texts.length === 0 && parsed.input === undefined) {
         return command.error('error: there is nothing to tokenize; give a text or --input', { exitCode: 2 })
@@ -38,7 +38,7 @@ export function tokenizeCommand(command: Command, { terminal, signal }: CommandC
         } catch (error) {
           const head = { index: line.index, ...(line.id === undefined ? {} : { id: line.id }) }
           if (parsed.json === true) terminal.out.write(`${JSON.stringify({ ...head, error: errorObject(error) })}\n`)
-          else terminal.err.write(`${errorLine(error)}\n`)
+          else terminal.error(error)
           process.exitCode = 1
         }
       }
