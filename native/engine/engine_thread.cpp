@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "engine/running_thread.h"
 
 namespace tandem {
@@ -10,6 +14,13 @@ namespace {
 
 const Failure disposed{"disposed", "the model has been disposed"};
 const Failure aborted{"aborted", "the computation was cancelled"};
+
+/** glibc keeps what a model has freed: after 200 models were loaded and disposed of, 40 MB of nobody's. */
+void return_memory_to_system() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
 
 }  // namespace
 
@@ -35,6 +46,8 @@ void EngineThread::run(const Open& open, const Opened& opened) {
     close();
   }
   fail_waiting_tasks();
+  engine.reset();
+  return_memory_to_system();
 }
 
 void EngineThread::serve(Engine& engine) {
