@@ -19,11 +19,12 @@ constexpr size_t max_gathered_cells = 1 << 15;
 
 EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const CancelFlag& cancel)
     : device_(device_named(options.device)),
+      kernel_set_(is_cpu(device_) ? options.kernel_set : nullptr),
       context_size_(options.context_size),
       kv_type_(options.kv_type),
-      weights_(options.path, options.tensors, device_, cancel),
+      weights_(options.path, options.tensors, {device_, kernel_set_, options.threads}, cancel),
       model_(options.parameters, weights_),
-      graph_(model_, options.exact),
+      graph_(model_, kernel_set_, options.exact),
       runner_(device_, options.threads, cancel),
       cell_context_(new_description_context(2 * model_.decoder.layers.size())),
       cells_(static_cast<size_t>(options.context_size)) {

@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "engine/error.h"
+#include "engine/packed_operations.h"
+#include "engine/weights.h"
 
 namespace tandem {
 
@@ -20,10 +22,11 @@ ContextHandle new_graph_context(size_t nodes) {
 
 }  // namespace
 
-Graph::Graph(size_t nodes)
+Graph::Graph(size_t nodes, const kernels::KernelSet* kernel_set)
     : capacity_(nodes),
       context_(new_graph_context(nodes)),
-      graph_(library().ggml_new_graph_custom(context_.get(), nodes, false)) {}
+      graph_(library().ggml_new_graph_custom(context_.get(), nodes, false)),
+      kernel_set_(kernel_set) {}
 
 template <typename Value>
 ggml_tensor* Graph::input(ggml_type type, const std::vector<Value>& values) {
@@ -47,8 +50,35 @@ void Graph::upload_inputs() const {
   }
 }
 
+ggml_tensor* Graph::custom(const Shape& shape, std::vector<ggml_tensor*> arguments,
+                           std::unique_ptr<Operation> operation) {
+  operations_.push_back(std::move(operation));
+  return library().ggml_custom_4d(context_.get(), shape.type, shape.columns, shape.rows, 1, 1, arguments.data(),
+                                  static_cast<int>(arguments.size()), Operation::run, GGML_N_TASKS_MAX,
+                                  operations_.back().get());
+}
+
+ggml_tensor* Graph::quantized(ggml_tensor* x) {
+  auto& found = quantized_[x];
+  if (found == nullptr) {
+    auto operation = std::make_unique<QuantizeRows>(*kernel_set_);
+    const int64_t bytes = operation->row_bytes(x->ne[0]);
+    found = custom({GGML_TYPE_I8, bytes, x->ne[1]}, {x}, std::move(operation));
+  }
+  return found;
+}
+
 ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x) {
-  return library().ggml_mul_mat(context_.get(), weight, x);
+  const auto* packed = packed_form(weight);
+  if (packed == nullptr) return library().ggml_mul_mat(context_.get(), weight, x);
+  return custom({GGML_TYPE_F32, weight->ne[1], x->ne[1]}, {quantized(x)},
+                std::make_unique<PackedLinear>(*kernel_set_, *packed));
+}
+
+ggml_tensor* Graph::rows(ggml_tensor* table, ggml_tensor* indices) {
+  const auto* packed = packed_form(table);
+  if (packed == nullptr) return library().ggml_get_rows(context_.get(), table, indices);
+  return custom({GGML_TYPE_F32, table->ne[0], indices->ne[0]}, {indices}, std::make_unique<UnpackRows>(*packed));
 }
 
 ggml_tensor* Graph::rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon) {
@@ -102,9 +132,7 @@ void Graph::expand(ggml_tensor* tensor) { library().ggml_build_forward_expand(gr
 
 GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel) : cancel_(cancel) {
   const Library& llama = library();
-  if (llama.ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
-    backends_.push_back(new_backend(device, threads));
-  }
+  if (!is_cpu(device)) backends_.push_back(new_backend(device, threads));
   // ggml's scheduler wants the CPU last.
   backends_.push_back(new_backend(llama.ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), threads));
 }

@@ -49,7 +49,7 @@ ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attenti
 Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
   const Library& llama = library();
   const auto n = static_cast<int64_t>(ids.size());
-  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer);
+  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer, kernel_set_);
   auto* context = graph.context();
 
   const RelativePosition relative(p_.relative_attention_num_buckets, p_.relative_attention_max_distance, true);
@@ -64,12 +64,12 @@ Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& ta
   auto* bucket_numbers = graph.indices(std::move(buckets));
   auto* mask = target.mask.empty() ? nullptr : graph.values(target.mask);
   const auto position_bias = [&](ggml_tensor* table) {
-    auto* rows = llama.ggml_reshape_3d(context, llama.ggml_get_rows(context, table, bucket_numbers), p_.num_heads, n, n);
+    auto* rows = llama.ggml_reshape_3d(context, graph.rows(table, bucket_numbers), p_.num_heads, n, n);
     auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));  // [key, query, heads]
     return mask == nullptr ? bias : llama.ggml_add(context, bias, mask);
   };
 
-  auto* x = llama.ggml_get_rows(context, model_.token_embedding, graph.indices(ids));
+  auto* x = graph.rows(model_.token_embedding, graph.indices(ids));
   ggml_tensor* table = nullptr;
   ggml_tensor* bias = nullptr;
   for (const auto& layer : model_.encoder.layers) {
@@ -102,7 +102,7 @@ struct T5Graph::StepInputs {
 ggml_tensor* T5Graph::slot_bias(Graph& graph, ggml_tensor* table, const StepInputs& inputs) const {
   const Library& llama = library();
   auto* context = graph.context();
-  auto* rows = llama.ggml_get_rows(context, table, inputs.buckets);  // [heads, slots * tokens]
+  auto* rows = graph.rows(table, inputs.buckets);  // [heads, slots * tokens]
   rows = llama.ggml_reshape_4d(context, rows, p_.num_heads, inputs.slots, 1, inputs.tokens);
   auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));
   return llama.ggml_add(context, bias,
@@ -150,7 +150,7 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
                        T5DecoderOutputs& outputs) const {
   const Library& llama = library();
   const size_t layers = model_.decoder.layers.size();
-  Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()));
+  Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()), kernel_set_);
   auto* context = graph.context();
   const StepInputs inputs{static_cast<int64_t>(step.tokens.size()), step.slots,
                           graph.cell_numbers(step.new_cells),       graph.indices(step.cells),
@@ -160,7 +160,7 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
     masks.push_back(span.source->mask.empty() ? nullptr : graph.values(span.source->mask));
   }
 
-  auto* x = llama.ggml_get_rows(context, model_.token_embedding, graph.indices(step.tokens));
+  auto* x = graph.rows(model_.token_embedding, graph.indices(step.tokens));
   ggml_tensor* table = nullptr;
   ggml_tensor* bias = nullptr;
   for (size_t i = 0; i < layers; ++i) {

@@ -42,7 +42,8 @@ struct T5DecoderOutputs {
 class T5Graph {
  public:
   /** `exact`: everything in f32, as the reference computes. */
-  T5Graph(const T5Model& model, bool exact) : model_(model), p_(model.parameters), exact_(exact) {}
+  T5Graph(const T5Model& model, const kernels::KernelSet* kernel_set, bool exact)
+      : model_(model), p_(model.parameters), kernel_set_(kernel_set), exact_(exact) {}
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
   Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;
@@ -64,6 +65,7 @@ class T5Graph {
 
   const T5Model& model_;
   const T5Parameters& p_;
+  const kernels::KernelSet* kernel_set_;
   bool exact_;
 };
 

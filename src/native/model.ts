@@ -2,6 +2,7 @@ import { TandemError } from '../errors.ts'
 import type { EngineDescription, NativeEngine, NativeGenerator, StepRequest, StepResult, StepRows } from './addon.ts'
 import { checkContextMemory } from './context-memory.ts'
 import { chooseDevice } from './devices.ts'
+import { chooseKernels } from './kernels.ts'
 import { checkLibllamaMetadata } from './libllama-limits.ts'
 import { asTandemError, loadNative, translate } from './library.ts'
 import { architectureOf, type ModelFile } from './model-file.ts'
@@ -123,6 +124,14 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
   const opening = translate(() => {
     if (architectureOf(file) === 't5') {
       return native.openEncoderDecoder({ ...shared, parameters: t5Parameters(file), tensors: [...file.tensors] })
+    if (isEncoderDecoder) {
+      return native.openEncoderDecoder({
+        ...shared,
+        kernels: chooseKernels(native),
+        parameters: t5Parameters(file),
+        tensors: [...file.tensors],
+        contextSize,
+      })
     }
     checkLibllamaMetadata(file)
     const positionLimit = file.tensors.find(({ name }) => name === 'position_embd.weight')?.shape[1] ?? 0

@@ -1,0 +1,71 @@
+#include "engine/packed_operations.h"
+
+#include <algorithm>
+
+namespace tandem {
+
+namespace {
+
+/** Rows of activations that stay in a core's second cache while all panels pass by them. */
+constexpr int64_t activation_bytes = 256 << 10;
+/** Pieces of a product for each thread: enough that a slow one leaves the rest to the others. */
+constexpr int64_t pieces_per_thread = 8;
+
+/** The part of `count` that piece `piece` of `pieces` begins with. */
+size_t share(size_t count, int64_t piece, int64_t pieces) {
+  return count * static_cast<size_t>(piece) / static_cast<size_t>(pieces);
+}
+
+std::byte* row_of(const ggml_tensor* tensor, size_t row) {
+  return static_cast<std::byte*>(tensor->data) + row * tensor->nb[1];
+}
+
+}  // namespace
+
+int64_t QuantizeRows::row_bytes(int64_t inputs) const {
+  const int64_t blocks = inputs / static_cast<int64_t>(kernels::block_inputs);
+  return blocks * static_cast<int64_t>(kernel_set_.quantized_block_bytes);
+}
+
+int64_t QuantizeRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
+
+void QuantizeRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const ggml_tensor* x = result->src[0];
+  const auto row = static_cast<size_t>(piece);
+  kernel_set_.quantize(reinterpret_cast<const float*>(row_of(x, row)),
+                       static_cast<size_t>(x->ne[0]) / kernels::block_inputs, row_of(result, row));
+}
+
+int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
+  const ggml_tensor* activations = result->src[0];
+  return (static_cast<int64_t>(activations->nb[1]) * activations->ne[1] + activation_bytes - 1) / activation_bytes;
+}
+
+int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
+  const auto panels = static_cast<int64_t>((matrix_.outputs() + kernels::panel_outputs - 1) / kernels::panel_outputs);
+  return row_pieces(result) * std::min<int64_t>(panels, threads == 1 ? 1 : threads * pieces_per_thread);
+}
+
+void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
+  const ggml_tensor* activations = result->src[0];
+  const int64_t groups = pieces / row_pieces(result);
+  const auto rows = static_cast<size_t>(result->ne[1]);
+  const size_t first_row = share(rows, piece / groups, row_pieces(result));
+  const size_t row_end = share(rows, piece / groups + 1, row_pieces(result));
+  const size_t panels = (matrix_.outputs() + kernels::panel_outputs - 1) / kernels::panel_outputs;
+  const size_t first = share(panels, piece % groups, groups) * kernels::panel_outputs;
+  const size_t end = std::min(matrix_.outputs(), share(panels, piece % groups + 1, groups) * kernels::panel_outputs);
+  const auto stride = static_cast<size_t>(result->nb[1]) / sizeof(float);
+  kernel_set_.multiply({matrix_.panels(first), matrix_.blocks(), end - first, row_of(activations, first_row),
+                        activations->nb[1], row_end - first_row,
+                        reinterpret_cast<float*>(row_of(result, first_row)) + first, stride, nullptr});
+}
+
+int64_t UnpackRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
+
+void UnpackRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const auto index = static_cast<const int32_t*>(result->src[0]->data)[piece];
+  matrix_.unpack_row(static_cast<size_t>(index), reinterpret_cast<float*>(row_of(result, static_cast<size_t>(piece))));
+}
+
+}  // namespace tandem
