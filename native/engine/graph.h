@@ -39,6 +39,13 @@ class Graph {
   ggml_tensor* merge_heads(ggml_tensor* x);
   /** Side by side along the second dimension. */
   ggml_tensor* concatenate(const std::vector<ggml_tensor*>& parts);
+  /** A node that `operation` computes from the arguments. */
+  struct Shape {
+    ggml_type type;
+    int64_t columns;
+    int64_t rows;
+  };
+  ggml_tensor* custom(const Shape& shape, std::vector<ggml_tensor*> arguments, std::unique_ptr<Operation> operation);
   /** Makes sure that `tensor` is computed. */
   void expand(ggml_tensor* tensor);
 
@@ -52,12 +59,6 @@ class Graph {
     ggml_tensor* tensor;
     std::vector<uint8_t> bytes;
   };
-  struct Shape {
-    ggml_type type;
-    int64_t columns;
-    int64_t rows;
-  };
-  ggml_tensor* custom(const Shape& shape, std::vector<ggml_tensor*> arguments, std::unique_ptr<Operation> operation);
   ggml_tensor* quantized(ggml_tensor* x);
   template <typename Value>
   ggml_tensor* input(ggml_type type, const std::vector<Value>& values);

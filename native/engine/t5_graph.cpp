@@ -1,5 +1,6 @@
 #include "engine/t5_graph.h"
 
+#include "engine/attention_operations.h"
 #include "engine/relative_position.h"
 
 namespace tandem {
@@ -10,6 +11,18 @@ constexpr size_t nodes_per_layer = 96;  // the largest layer, gated and exact, h
 constexpr size_t nodes_per_span = 16;
 
 }  // namespace
+
+T5Graph::T5Graph(const T5Model& model, const Options& options)
+    : model_(model),
+      p_(model.parameters),
+      options_(options),
+      has_attention_kernel_(has_attention_kernel(options.kernel_set, p_.d_kv, options.kv_type)) {}
+
+ggml_tensor* T5Graph::new_cross_values(ggml_context* context, int64_t n) const {
+  const Library& llama = library();
+  if (has_attention_kernel_) return llama.ggml_new_tensor_3d(context, options_.kv_type, p_.d_kv, n, p_.num_heads);
+  return llama.ggml_new_tensor_3d(context, options_.kv_type, n, p_.d_kv, p_.num_heads);
+}
 
 ggml_tensor* T5Graph::norm(Graph& graph, ggml_tensor* x, ggml_tensor* weight) const {
   return graph.rms_norm(x, weight, p_.layer_norm_epsilon);
@@ -23,7 +36,7 @@ ggml_tensor* T5Graph::activate(Graph& graph, ggml_tensor* x) const {
     case Activation::gelu: return llama.ggml_gelu_erf(graph.context(), x);
     case Activation::gelu_new: break;
   }
-  return exact_ ? graph.gelu_new_f32(x) : llama.ggml_gelu(graph.context(), x);
+  return options_.exact ? graph.gelu_new_f32(x) : llama.ggml_gelu(graph.context(), x);
 }
 
 ggml_tensor* T5Graph::feed_forward(Graph& graph, const T5FeedForward& layer, ggml_tensor* x) const {
@@ -49,7 +62,7 @@ ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attenti
 Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
   const Library& llama = library();
   const auto n = static_cast<int64_t>(ids.size());
-  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer, kernel_set_);
+  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer, options_.kernel_set);
   auto* context = graph.context();
 
   const RelativePosition relative(p_.relative_attention_num_buckets, p_.relative_attention_max_distance, true);
@@ -82,7 +95,9 @@ Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& ta
   for (size_t i = 0; i < model_.decoder.layers.size(); ++i) {
     const auto& cross = model_.decoder.layers[i].cross;
     auto* k = graph.split_heads(graph.linear(cross.k, x), p_.d_kv, p_.num_heads);
-    auto* v = graph.split_heads_transposed(graph.linear(cross.v, x), p_.d_kv, p_.num_heads);
+    auto* v = graph.linear(cross.v, x);
+    v = has_attention_kernel_ ? graph.split_heads(v, p_.d_kv, p_.num_heads)
+                              : graph.split_heads_transposed(v, p_.d_kv, p_.num_heads);
     graph.expand(llama.ggml_cpy(context, k, target.layers[i].k));
     graph.expand(llama.ggml_cpy(context, v, target.layers[i].v));
   }
@@ -96,6 +111,7 @@ struct T5Graph::StepInputs {
   ggml_tensor* cells;
   ggml_tensor* buckets;
   ggml_tensor* mask;
+  ggml_tensor* bias;  // of the layer, `slot_bias`
 };
 
 /** `[slots, 1, heads, tokens]`: the position bias of every visible cell, minus infinity for the rest. */
@@ -110,51 +126,84 @@ ggml_tensor* T5Graph::slot_bias(Graph& graph, ggml_tensor* table, const StepInpu
 }
 
 ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
-                                     ggml_tensor* bias) const {
+                                     const StepInputs& inputs) const {
+  const Library& llama = library();
+  // Written first, then read by number: a token sees itself, and rows that share a past share its cells.
+  const auto store = [&](ggml_tensor* target, ggml_tensor* weight) {
+    return llama.ggml_set_rows(graph.context(), target, graph.linear(weight, x), inputs.new_cells);
+  };
+  const KeyValue stored{store(cells.k, attention.k), store(cells.v, attention.v)};
+  auto* q = graph.linear(attention.q, x);
+  auto* mixed = has_attention_kernel_
+                    ? graph.custom({GGML_TYPE_F32, p_.inner(), inputs.tokens},
+                                   {q, stored.k, stored.v, inputs.cells, inputs.bias},
+                                   std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads))
+                    : attention_over_gathered(graph, q, stored, inputs);
+  return graph.linear(attention.o, mixed);
+}
+
+ggml_tensor* T5Graph::attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,
+                                              const StepInputs& inputs) const {
   const Library& llama = library();
   auto* context = graph.context();
-  const int64_t slots = bias->ne[0];
-  const int64_t tokens = bias->ne[3];
-  auto* q = llama.ggml_reshape_4d(context, graph.linear(attention.q, x), p_.d_kv, 1, p_.num_heads, tokens);
-  auto* k = llama.ggml_reshape_4d(context, cells.k, p_.d_kv, p_.num_heads, slots, tokens);
-  auto* v = llama.ggml_reshape_4d(context, cells.v, p_.d_kv, p_.num_heads, slots, tokens);
-  k = llama.ggml_cont(context, llama.ggml_permute(context, k, 0, 2, 1, 3));  // [d_kv, slots, heads, tokens]
-  v = llama.ggml_cont(context, llama.ggml_permute(context, v, 1, 2, 0, 3));  // [slots, d_kv, heads, tokens]
-  auto* scores = llama.ggml_add(context, llama.ggml_mul_mat(context, k, q), bias);
+  q = llama.ggml_reshape_4d(context, q, p_.d_kv, 1, p_.num_heads, inputs.tokens);
+  const auto gather = [&](ggml_tensor* cells) {
+    auto* rows = llama.ggml_get_rows(context, cells, inputs.cells);
+    return llama.ggml_reshape_4d(context, rows, p_.d_kv, p_.num_heads, inputs.slots, inputs.tokens);
+  };
+  // [d_kv, slots, heads, tokens] and [slots, d_kv, heads, tokens]
+  auto* k = llama.ggml_cont(context, llama.ggml_permute(context, gather(stored.k), 0, 2, 1, 3));
+  auto* v = llama.ggml_cont(context, llama.ggml_permute(context, gather(stored.v), 1, 2, 0, 3));
+  auto* scores = llama.ggml_add(context, llama.ggml_mul_mat(context, k, q), inputs.bias);
   auto* mixed = llama.ggml_mul_mat(context, v, llama.ggml_soft_max(context, scores));
-  return graph.linear(attention.o, llama.ggml_reshape_2d(context, mixed, p_.inner(), tokens));
+  return llama.ggml_reshape_2d(context, mixed, p_.inner(), inputs.tokens);
 }
 
 ggml_tensor* T5Graph::cross_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, size_t layer,
                                       const T5DecoderStep& step, const std::vector<ggml_tensor*>& masks) const {
-  const Library& llama = library();
-  auto* context = graph.context();
   auto* q = graph.linear(attention.q, norm(graph, x, attention.norm));
+  if (has_attention_kernel_) {
+    std::vector<CrossAttentionOverSources::Columns> sources;
+    int64_t first = 0;
+    for (const auto& [source, count] : step.spans) {
+      const auto& stored = source->layers[layer];
+      sources.push_back({first, count, stored.k, stored.v, source->mask.empty() ? nullptr : source->mask.data()});
+      first += count;
+    }
+    auto mixing = std::make_unique<CrossAttentionOverSources>(*options_.kernel_set, sources);
+    return graph.linear(attention.o, graph.custom({GGML_TYPE_F32, p_.inner(), q->ne[1]}, {q}, std::move(mixing)));
+  }
   std::vector<ggml_tensor*> parts;
   int64_t first = 0;
   for (size_t i = 0; i < step.spans.size(); ++i) {
     const auto& span = step.spans[i];
-    auto* columns = llama.ggml_view_2d(context, q, q->ne[0], span.count, q->nb[1], static_cast<size_t>(first) * q->nb[1]);
-    auto* scores = llama.ggml_mul_mat(context, span.source->layers[layer].k,
-                                      graph.split_heads(columns, p_.d_kv, p_.num_heads));
-    if (masks[i] != nullptr) scores = llama.ggml_add(context, scores, masks[i]);
-    auto* mixed =
-        llama.ggml_mul_mat(context, span.source->layers[layer].v, llama.ggml_soft_max(context, scores));
-    parts.push_back(graph.merge_heads(mixed));
+    auto* columns = library().ggml_view_2d(graph.context(), q, q->ne[0], span.count, q->nb[1],
+                                           static_cast<size_t>(first) * q->nb[1]);
+    parts.push_back(attention_over_source(graph, columns, span.source->layers[layer], masks[i]));
     first += span.count;
   }
   return graph.linear(attention.o, graph.concatenate(parts));
+}
+
+ggml_tensor* T5Graph::attention_over_source(Graph& graph, ggml_tensor* q, const KeyValue& source,
+                                            ggml_tensor* mask) const {
+  const Library& llama = library();
+  auto* context = graph.context();
+  auto* scores = llama.ggml_mul_mat(context, source.k, graph.split_heads(q, p_.d_kv, p_.num_heads));
+  if (mask != nullptr) scores = llama.ggml_add(context, scores, mask);
+  return graph.merge_heads(llama.ggml_mul_mat(context, source.v, llama.ggml_soft_max(context, scores)));
 }
 
 Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells,
                        T5DecoderOutputs& outputs) const {
   const Library& llama = library();
   const size_t layers = model_.decoder.layers.size();
-  Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()), kernel_set_);
+  Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()), options_.kernel_set);
   auto* context = graph.context();
-  const StepInputs inputs{static_cast<int64_t>(step.tokens.size()), step.slots,
+  StepInputs inputs{static_cast<int64_t>(step.tokens.size()), step.slots,
                           graph.cell_numbers(step.new_cells),       graph.indices(step.cells),
-                          graph.indices(step.buckets),              graph.values(step.mask)};
+                          graph.indices(step.buckets),              graph.values(step.mask),
+                    nullptr};
   std::vector<ggml_tensor*> masks;
   for (const auto& span : step.spans) {
     masks.push_back(span.source->mask.empty() ? nullptr : graph.values(span.source->mask));
@@ -162,18 +211,11 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
 
   auto* x = graph.rows(model_.token_embedding, graph.indices(step.tokens));
   ggml_tensor* table = nullptr;
-  ggml_tensor* bias = nullptr;
   for (size_t i = 0; i < layers; ++i) {
     const auto& layer = model_.decoder.layers[i];
-    if (layer.self.relative_bias != table) bias = slot_bias(graph, table = layer.self.relative_bias, inputs);
+    if (layer.self.relative_bias != table) inputs.bias = slot_bias(graph, table = layer.self.relative_bias, inputs);
     auto* h = norm(graph, x, layer.self.norm);
-    // Written first, then gathered by number: a token sees itself, and rows that share a past share its cells.
-    const auto store = [&](ggml_tensor* target, ggml_tensor* weight) {
-      auto* stored = llama.ggml_set_rows(context, target, graph.linear(weight, h), inputs.new_cells);
-      return llama.ggml_get_rows(context, stored, inputs.cells);
-    };
-    const KeyValue past{store(cells[i].k, layer.self.k), store(cells[i].v, layer.self.v)};
-    x = llama.ggml_add(context, x, self_attention(graph, layer.self, h, past, bias));
+    x = llama.ggml_add(context, x, self_attention(graph, layer.self, h, cells[i], inputs));
     x = llama.ggml_add(context, x, cross_attention(graph, layer.cross, x, i, step, masks));
     x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
   }

@@ -1,5 +1,5 @@
-#include <immintrin.h>
-
+#include "kernels/attention.h"
+#include "kernels/avx_floats.h"
 #include "kernels/instruction_sets.h"
 #include "kernels/packed_product.h"
 
@@ -11,12 +11,12 @@ namespace {
  * Every desktop processor since 2013. `maddubs` would saturate at two large products, so bytes are widened: a lane of a
  * quad holds its inputs 0 and 2 in one vector of 16-bit integers and 1 and 3 in another.
  */
-struct Avx2 {
+struct Avx2 : AvxFloats {
+  using AvxFloats::broadcast;
   static constexpr size_t lanes = 8;
   static constexpr size_t max_rows = 3;
   using Value = int16_t;
   using Integers = __m256i;
-  using Floats = __m256;
   struct Pairs {
     __m256i even;
     __m256i odd;
@@ -29,7 +29,6 @@ struct Avx2 {
     return place % quad_inputs == 1 ? place + 1 : place % quad_inputs == 2 ? place - 1 : place;
   }
   static Integers broadcast(int32_t value) { return _mm256_set1_epi32(value); }
-  static Floats broadcast(float value) { return _mm256_set1_ps(value); }
   static Weights load_weights(const uint8_t* line) {
     const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
     return {_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(bytes, 8)};
@@ -43,16 +42,10 @@ struct Avx2 {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(weights.odd, quad.odd));
   }
   static Floats to_floats(Integers sums) { return _mm256_cvtepi32_ps(sums); }
-  static Floats load_halves(const uint16_t* halves) {
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
-  }
-  static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
-  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-  static void store(float* target, Floats values) { _mm256_storeu_ps(target, values); }
 };
 
 }  // namespace
 
-const KernelSet avx2 = Packed<Avx2>::kernel_set("avx2");
+const KernelSet avx2 = kernel_set<Avx2>("avx2");
 
 }  // namespace tandem::kernels

@@ -1,5 +1,6 @@
 #include <immintrin.h>
 
+#include "kernels/attention.h"
 #include "kernels/instruction_sets.h"
 #include "kernels/packed_product.h"
 
@@ -20,6 +21,8 @@ struct Avx512Vnni {
   static constexpr size_t source_of(size_t place) { return place; }
   static Integers broadcast(int32_t value) { return _mm512_set1_epi32(value); }
   static Floats broadcast(float value) { return _mm512_set1_ps(value); }
+  static Floats load(const float* source) { return _mm512_loadu_ps(source); }
+  static float sum_of_lanes(Floats values) { return _mm512_reduce_add_ps(values); }
   static Weights load_weights(const uint8_t* line) { return _mm512_load_si512(line); }
   static Quad load_quad(const int8_t* values) {
     int32_t quad;
@@ -38,6 +41,6 @@ struct Avx512Vnni {
 
 }  // namespace
 
-const KernelSet avx512vnni = Packed<Avx512Vnni>::kernel_set("avx512vnni");
+const KernelSet avx512vnni = kernel_set<Avx512Vnni>("avx512vnni");
 
 }  // namespace tandem::kernels

@@ -16,9 +16,31 @@ struct PanelProduct {
   const float* addend;  // as `result`, or null: what the product is added to
 };
 
+/** Limits of one call of `KernelSet::attend`, whose working memory is on the stack. */
+constexpr size_t max_attention_rows = 16;
+constexpr size_t max_head_size = 256;
+/** Heads are whole vectors of every instruction set. */
+constexpr size_t head_size_multiple = 16;
+
+/** One head of attention (Vaswani et al. 2017) of rows that see the same cells; T5 does not scale the scores. */
+struct Attention {
+  const float* queries;  // [rows][query_stride]
+  size_t query_stride;
+  size_t rows;
+  const uint16_t* keys;  // half precision, `head_size` values at `cell * cell_stride`
+  const uint16_t* values;
+  size_t cell_stride;
+  size_t head_size;
+  const int32_t* cells;  // [count]; null: 0, 1, 2, ...
+  size_t count;
+  const float* bias;  // [count], added to the scores of every row; or null
+  float* output;      // [rows][output_stride]
+  size_t output_stride;
+};
+
 /**
- * Packed products for one instruction set. All sets give the same numbers to the last bit: sums within a block are exact,
- * and every output adds its blocks in the same order with fused multiplications.
+ * What one instruction set computes. Products are the same to the last bit in all sets: sums within a block are exact, and
+ * every output adds its blocks in the same order with fused multiplications.
  */
 struct KernelSet {
   const char* name;
@@ -26,6 +48,7 @@ struct KernelSet {
   /** Quantises whole blocks to 8 bits as ggml's q8_0 does, with scales in f32. NaN and infinity stay what they are. */
   void (*quantize)(const float* values, size_t blocks, std::byte* quantized);
   void (*multiply)(const PanelProduct& product);
+  void (*attend)(const Attention& attention);
 };
 
 }  // namespace tandem::kernels

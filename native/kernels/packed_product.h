@@ -41,8 +41,6 @@ struct Packed {
     }
   }
 
-  static constexpr KernelSet kernel_set(const char* name) { return {name, sizeof(Block), quantize, multiply}; }
-
  private:
   static void quantize_block(const float* values, Block& block) {
     // The largest size as an integer: floats order like their bits, and so NaN and infinity are the largest of all.

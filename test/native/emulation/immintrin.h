@@ -53,6 +53,14 @@ inline Floats512 fmadd_ps(const Floats512& a, const Floats512& b, const Floats51
   return {{_mm256_fmadd_ps(a.halves[0], b.halves[0], c.halves[0]),
            _mm256_fmadd_ps(a.halves[1], b.halves[1], c.halves[1])}};
 }
+inline Floats512 loadu_ps(const float* source) { return {{_mm256_loadu_ps(source), _mm256_loadu_ps(source + 8)}}; }
+inline float reduce_add_ps(const Floats512& a) {
+  float lanes[16];
+  std::memcpy(lanes, &a, sizeof(lanes));
+  float sum = 0;
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
 inline void storeu_ps(float* target, const Floats512& a) {
   _mm256_storeu_ps(target, a.halves[0]);
   _mm256_storeu_ps(target + 8, a.halves[1]);
@@ -71,4 +79,6 @@ inline void storeu_ps(float* target, const Floats512& a) {
 #define _mm512_cvtph_ps emulation::cvtph_ps
 #define _mm512_mul_ps emulation::mul_ps
 #define _mm512_fmadd_ps emulation::fmadd_ps
+#define _mm512_loadu_ps emulation::loadu_ps
+#define _mm512_reduce_add_ps emulation::reduce_add_ps
 #define _mm512_storeu_ps emulation::storeu_ps
