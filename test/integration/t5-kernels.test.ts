@@ -113,7 +113,11 @@ describe.each(loadNative().kernels())('nano-chatlm in q8_0 with %s', (kernels) =
     }
     const [found, expected] = [await run(model), await run(ggml)]
     expect(found).toHaveLength(25)
-    // Of tokens that the model would never say; each side is some 1e-3 from f32, and a wrong cell 1 or more.
-    for (const [i, row] of expected.entries()) expect(divergence(row, found[i])).toBeLessThan(1e-2)
+    // The model would never say these tokens, and a rounding moves what it says next by up to 1e-2.
+    const divergences = expected.map((row, i) => divergence(row, found[i]))
+    expect(Math.max(...divergences)).toBeLessThan(0.05)
+    expect(divergences.reduce((sum, value) => sum + value, 0) / divergences.length).toBeLessThan(5e-3)
+    // A wrong cell or source would leave a row as far from its own as it is from the others.
+    expect(divergence(expected[4], found[5])).toBeGreaterThan(0.1)
   })
 })
