@@ -32,7 +32,9 @@ std::vector<float> multiply_matrix(const MatrixProduct& product, const CancelFla
   const ContextHandle context = new_description_context(1);
   auto* weight = llama.ggml_new_tensor_2d(context.get(), GGML_TYPE_Q8_0, product.inputs, static_cast<int64_t>(outputs));
   BufferHandle buffer;
-  kernels::PackedMatrix packed(static_cast<size_t>(product.inputs), outputs);
+  const auto inputs = static_cast<size_t>(product.inputs);
+  const kernels::PackedMemory memory(kernels::PackedMatrix::bytes(inputs, outputs));
+  kernels::PackedMatrix packed(inputs, outputs, memory.data());
   if (product.kernel_set != nullptr) {
     packed.pack(0, outputs, reinterpret_cast<const std::byte*>(product.weights.data()));
     weight->extra = &packed;

@@ -13,6 +13,19 @@ std::string shape_text(const int64_t* shape, size_t dimensions) {
   return text + "]";
 }
 
+bool is_packed(const TensorDescription& entry, const WeightsPlace& place) {
+  return place.kernel_set != nullptr && entry.type == GGML_TYPE_Q8_0 && entry.shape.size() == 2;
+}
+
+size_t packed_bytes(const std::vector<TensorDescription>& tensors, const WeightsPlace& place) {
+  size_t bytes = 0;
+  for (const auto& entry : tensors) {
+    if (!is_packed(entry, place)) continue;
+    bytes += kernels::PackedMatrix::bytes(static_cast<size_t>(entry.shape[0]), static_cast<size_t>(entry.shape[1]));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 bool is_matrix_type(ggml_type type) {
@@ -39,7 +52,9 @@ bool is_matrix_type(ggml_type type) {
 
 Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, const WeightsPlace& place,
                  const CancelFlag& cancel)
-    : context_(new_description_context(tensors.size())), packed_context_(new_description_context(tensors.size())) {
+    : context_(new_description_context(tensors.size())),
+      packed_context_(new_description_context(tensors.size())),
+      packed_memory_(packed_bytes(tensors, place)) {
   const Library& llama = library();
   std::vector<WeightsTarget> targets;
   for (const auto& entry : tensors) {
@@ -56,8 +71,8 @@ Weights::Weights(const std::string& path, const std::vector<TensorDescription>& 
 
 ggml_tensor* Weights::describe(const TensorDescription& entry, const WeightsPlace& place) {
   const Library& llama = library();
-  const bool is_packed = place.kernel_set != nullptr && entry.type == GGML_TYPE_Q8_0 && entry.shape.size() == 2;
-  auto* tensor = llama.ggml_new_tensor((is_packed ? packed_context_ : context_).get(), entry.type,
+  const bool packs = is_packed(entry, place);
+  auto* tensor = llama.ggml_new_tensor((packs ? packed_context_ : context_).get(), entry.type,
                                        static_cast<int>(entry.shape.size()), entry.shape.data());
   llama.ggml_set_name(tensor, entry.name.c_str());
   if (llama.ggml_nbytes(tensor) != entry.size) {
@@ -65,9 +80,12 @@ ggml_tensor* Weights::describe(const TensorDescription& entry, const WeightsPlac
                                           " bytes in the file, but its shape needs " +
                                           std::to_string(llama.ggml_nbytes(tensor)));
   }
-  if (is_packed) {
-    packed_.push_back(std::make_unique<kernels::PackedMatrix>(static_cast<size_t>(entry.shape[0]),
-                                                              static_cast<size_t>(entry.shape[1])));
+  if (packs) {
+    const auto inputs = static_cast<size_t>(entry.shape[0]);
+    const auto outputs = static_cast<size_t>(entry.shape[1]);
+    packed_.push_back(
+        std::make_unique<kernels::PackedMatrix>(inputs, outputs, packed_memory_.data() + packed_bytes_));
+    packed_bytes_ += kernels::PackedMatrix::bytes(inputs, outputs);
     tensor->extra = packed_.back().get();
   }
   return tensor;
@@ -90,9 +108,7 @@ ggml_tensor* Weights::require(const std::string& name, const std::vector<int64_t
 }
 
 size_t Weights::bytes() const {
-  size_t bytes = buffer_ ? library().ggml_backend_buffer_get_size(buffer_.get()) : 0;
-  for (const auto& matrix : packed_) bytes += matrix->bytes();
-  return bytes;
+  return packed_bytes_ + (buffer_ ? library().ggml_backend_buffer_get_size(buffer_.get()) : 0);
 }
 
 }  // namespace tandem

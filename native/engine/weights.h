@@ -8,6 +8,7 @@
 #include "engine/handles.h"
 #include "kernels/kernel_set.h"
 #include "kernels/packed_matrix.h"
+#include "kernels/packed_memory.h"
 
 namespace tandem {
 
@@ -59,6 +60,8 @@ class Weights {
   ContextHandle context_;
   ContextHandle packed_context_;  // the tensors that have a packed form
   BufferHandle buffer_;
+  kernels::PackedMemory packed_memory_;
+  size_t packed_bytes_ = 0;  // of that memory, taken
   std::vector<std::unique_ptr<kernels::PackedMatrix>> packed_;
   std::unordered_map<std::string, ggml_tensor*> tensors_;
 };

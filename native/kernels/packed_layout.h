@@ -43,9 +43,11 @@ struct Panel {
   const PackedScales* scales;
 };
 
+constexpr size_t cache_line = 64;
+
 /** A multiple of a cache line, so that no vector of weights lies across two. */
 constexpr size_t panel_bytes(size_t blocks) {
-  return (blocks * (sizeof(PackedBlock) + sizeof(PackedScales)) + 63) / 64 * 64;
+  return (blocks * (sizeof(PackedBlock) + sizeof(PackedScales)) + cache_line - 1) / cache_line * cache_line;
 }
 
 /** 32 activations `scale * values[i]`; the type and the order of `values` are those of the instruction set. */

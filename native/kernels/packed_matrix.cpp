@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <new>
 
 namespace tandem::kernels {
 
 namespace {
-
-constexpr auto cache_line = static_cast<std::align_val_t>(64);
 
 /** ggml's q8_0: 32 values `scale * weights[i]`. */
 struct Q8Block {
@@ -29,17 +26,10 @@ float from_half(uint16_t half) {
 
 }  // namespace
 
-void PackedMatrix::Free::operator()(std::byte* memory) const { ::operator delete(memory, cache_line); }
-
-PackedMatrix::PackedMatrix(size_t inputs, size_t outputs)
-    : blocks_(inputs / block_inputs),
-      outputs_(outputs),
-      memory_(static_cast<std::byte*>(::operator new(bytes(), cache_line))) {}
-
 void PackedMatrix::pack(size_t first, size_t count, const std::byte* rows) {
   const auto* source = reinterpret_cast<const Q8Block*>(rows);
   for (size_t row = 0; row < count; row += panel_outputs) {
-    auto* memory = memory_.get() + (first + row) / panel_outputs * panel_bytes(blocks_);
+    auto* memory = memory_ + (first + row) / panel_outputs * panel_bytes(blocks_);
     auto* blocks = reinterpret_cast<PackedBlock*>(memory);
     auto* scales = reinterpret_cast<PackedScales*>(blocks + blocks_);
     const size_t present = std::min(panel_outputs, count - row);

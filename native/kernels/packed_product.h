@@ -36,7 +36,10 @@ struct Packed {
       for (size_t piece = 0; piece < pieces; ++piece) {
         const size_t first = product.rows * piece / pieces;
         const size_t rows = product.rows * (piece + 1) / pieces - first;
-        by_rows<Set::max_rows>(product, output, first, rows);
+        // While a panel is multiplied the next one comes from memory, an equal part of it with each piece of the rows.
+        const size_t bytes = panel_bytes(product.blocks);
+        const std::byte* next = product.panels + (output / panel_outputs + 1) * bytes;
+        by_rows<Set::max_rows>(product, {output, first, rows, next + bytes * piece / pieces, cache_line / pieces});
       }
     }
   }
@@ -71,19 +74,28 @@ struct Packed {
     }
   }
 
-  /** Finds the product for exactly `rows` rows. */
+  /** Some rows of one panel. */
+  struct Piece {
+    size_t output;  // the panel's first
+    size_t first;
+    size_t rows;
+    const std::byte* ahead;  // what to fetch meanwhile, `ahead_step` bytes with each line of weights
+    size_t ahead_step;
+  };
+
+  /** Finds the product for exactly that number of rows. */
   template <size_t Rows>
-  static void by_rows(const PanelProduct& product, size_t output, size_t first, size_t rows) {
+  static void by_rows(const PanelProduct& product, const Piece& piece) {
     if constexpr (Rows > 1) {
-      if (rows < Rows) return by_rows<Rows - 1>(product, output, first, rows);
+      if (piece.rows < Rows) return by_rows<Rows - 1>(product, piece);
     }
+    const size_t output = piece.output;
     const std::byte* memory = product.panels + output / panel_outputs * panel_bytes(product.blocks);
     const auto* blocks = reinterpret_cast<const PackedBlock*>(memory);
     const Panel panel{blocks, reinterpret_cast<const PackedScales*>(blocks + product.blocks)};
-    const size_t place = first * product.result_stride + output;
+    const size_t place = piece.first * product.result_stride + output;
     float sums[Rows][panel_outputs];
-    multiply_panel<Rows>(panel, product.blocks, product.activations + first * product.activation_stride,
-                         product.activation_stride, sums);
+    multiply_panel<Rows>(panel, product, piece, sums);
     const size_t left = product.outputs - output;
     const size_t width = left < panel_outputs ? left : panel_outputs;
     for (size_t row = 0; row < Rows; ++row) {
@@ -97,13 +109,16 @@ struct Packed {
   }
 
   template <size_t Rows>
-  static void multiply_panel(const Panel& panel, size_t blocks, const std::byte* activations, size_t stride,
+  static void multiply_panel(const Panel& panel, const PanelProduct& product, const Piece& piece,
                              float (&result)[Rows][panel_outputs]) {
+    const size_t stride = product.activation_stride;
+    const std::byte* activations = product.activations + piece.first * stride;
+    const std::byte* ahead = piece.ahead;
     typename Set::Floats totals[Rows][vectors];
     for (auto& row : totals) {
       for (auto& total : row) total = Set::broadcast(0.0F);
     }
-    for (size_t at = 0; at < blocks; ++at) {
+    for (size_t at = 0; at < product.blocks; ++at) {
       const auto block_of = [&](size_t row) -> const Block& {
         return reinterpret_cast<const Block*>(activations + row * stride)[at];
       };
@@ -115,8 +130,8 @@ struct Packed {
 #pragma GCC unroll 2
       for (size_t quad = 0; quad < block_quads; ++quad) {
         const auto& line = panel.blocks[at].weights[quad];
-        // What is read once from memory should be there in time; 2 KiB ahead is the next panel at the end of one.
-        __builtin_prefetch(reinterpret_cast<const std::byte*>(line) + 4 * sizeof(PackedBlock));
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += piece.ahead_step;
         typename Set::Weights weights[vectors];
         for (size_t v = 0; v < vectors; ++v) weights[v] = Set::load_weights(line[v * Set::lanes]);
         for (size_t row = 0; row < Rows; ++row) {

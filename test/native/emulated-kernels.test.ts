@@ -24,6 +24,7 @@ async function build(folder: string): Promise<string> {
     native,
     join(here, 'emulated_kernels.cpp'),
     join(native, 'kernels/packed_matrix.cpp'),
+    join(native, 'kernels/packed_memory.cpp'),
     ...sources,
     '-o',
     program,

@@ -8,6 +8,7 @@
 
 #include "kernels/instruction_sets.h"
 #include "kernels/packed_matrix.h"
+#include "kernels/packed_memory.h"
 
 namespace {
 
@@ -61,7 +62,8 @@ float defined_product(const Problem& problem, const float* activations, const st
 
 std::vector<float> product_of(const KernelSet& set, const Problem& problem) {
   const auto& [inputs, outputs, rows] = problem.shape;
-  PackedMatrix matrix(inputs, outputs);
+  const PackedMemory memory(PackedMatrix::bytes(inputs, outputs));
+  PackedMatrix matrix(inputs, outputs, memory.data());
   matrix.pack(0, outputs, problem.weights.data());
   const size_t stride = matrix.blocks() * set.quantized_block_bytes;
   std::vector<std::byte> quantized(rows * stride);
