@@ -68,10 +68,15 @@ ggml_tensor* Graph::quantized(ggml_tensor* x) {
   return found;
 }
 
-ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x) {
+ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* residual) {
   const auto* packed = packed_form(weight);
-  if (packed == nullptr) return library().ggml_mul_mat(context_.get(), weight, x);
-  return custom({GGML_TYPE_F32, weight->ne[1], x->ne[1]}, {quantized(x)},
+  if (packed == nullptr) {
+    auto* product = library().ggml_mul_mat(context_.get(), weight, x);
+    return residual == nullptr ? product : library().ggml_add(context_.get(), residual, product);
+  }
+  std::vector<ggml_tensor*> arguments{quantized(x)};
+  if (residual != nullptr) arguments.push_back(residual);
+  return custom({GGML_TYPE_F32, weight->ne[1], x->ne[1]}, std::move(arguments),
                 std::make_unique<PackedLinear>(*kernel_set_, *packed));
 }
 
@@ -82,6 +87,9 @@ ggml_tensor* Graph::rows(ggml_tensor* table, ggml_tensor* indices) {
 }
 
 ggml_tensor* Graph::rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon) {
+  if (kernel_set_ != nullptr) {
+    return custom({GGML_TYPE_F32, x->ne[0], x->ne[1]}, {x, weight}, std::make_unique<RmsNorm>(epsilon));
+  }
   const Library& llama = library();
   return llama.ggml_mul(context_.get(), llama.ggml_rms_norm(context_.get(), x, epsilon), weight);
 }

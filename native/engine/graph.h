@@ -23,8 +23,11 @@ class Graph {
   ggml_tensor* cell_numbers(std::vector<int64_t> values);
   ggml_tensor* values(std::vector<float> values);
 
-  /** A linear layer, the only place that multiplies weights: `weight [in, out]`, `x [in, n]` -> `[out, n]`. */
-  ggml_tensor* linear(ggml_tensor* weight, ggml_tensor* x);
+  /**
+   * A linear layer, the only place that multiplies weights: `weight [in, out]`, `x [in, n]` -> `[out, n]`, added to
+   * `residual` if there is one.
+   */
+  ggml_tensor* linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* residual = nullptr);
   /** `table [size, n]`, one of the weights -> `[size, indices]` in f32. */
   ggml_tensor* rows(ggml_tensor* table, ggml_tensor* indices);
   /** Root mean square norm (Zhang and Sennrich 2019) without bias. */

@@ -1,6 +1,7 @@
 #include "engine/packed_operations.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tandem {
 
@@ -36,6 +37,21 @@ void QuantizeRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
                        static_cast<size_t>(x->ne[0]) / kernels::block_inputs, row_of(result, row));
 }
 
+int64_t RmsNorm::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
+
+void RmsNorm::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const auto row = static_cast<size_t>(piece);
+  const auto size = static_cast<size_t>(result->ne[0]);
+  const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
+  const auto* weight = static_cast<const float*>(result->src[1]->data);
+  auto* target = reinterpret_cast<float*>(row_of(result, row));
+  double squares = 0;
+  for (size_t i = 0; i < size; ++i) squares += static_cast<double>(x[i]) * x[i];
+  const auto mean = static_cast<float>(squares / static_cast<double>(size));
+  const float scale = 1.0F / std::sqrt(mean + epsilon_);
+  for (size_t i = 0; i < size; ++i) target[i] = x[i] * scale * weight[i];
+}
+
 int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
   const ggml_tensor* activations = result->src[0];
   return (static_cast<int64_t>(activations->nb[1]) * activations->ne[1] + activation_bytes - 1) / activation_bytes;
@@ -55,10 +71,12 @@ void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) c
   const size_t panels = (matrix_.outputs() + kernels::panel_outputs - 1) / kernels::panel_outputs;
   const size_t first = share(panels, piece % groups, groups) * kernels::panel_outputs;
   const size_t end = std::min(matrix_.outputs(), share(panels, piece % groups + 1, groups) * kernels::panel_outputs);
-  const auto stride = static_cast<size_t>(result->nb[1]) / sizeof(float);
+  const auto floats_of = [&](const ggml_tensor* tensor) {
+    return reinterpret_cast<float*>(row_of(tensor, first_row)) + first;
+  };
   kernel_set_.multiply({matrix_.panels(first), matrix_.blocks(), end - first, row_of(activations, first_row),
-                        activations->nb[1], row_end - first_row,
-                        reinterpret_cast<float*>(row_of(result, first_row)) + first, stride, nullptr});
+                        activations->nb[1], row_end - first_row, floats_of(result), result->nb[1] / sizeof(float),
+                        result->src[1] == nullptr ? nullptr : floats_of(result->src[1])});
 }
 
 int64_t UnpackRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }

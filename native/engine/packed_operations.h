@@ -19,7 +19,20 @@ class QuantizeRows : public Operation {
   const kernels::KernelSet& kernel_set_;
 };
 
-/** Quantised rows -> `[outputs, n]`. */
+/** `x [size, n]` and weight `[size]` -> `[size, n]`, in one node where ggml has two. */
+class RmsNorm : public Operation {
+ public:
+  explicit RmsNorm(float epsilon) : epsilon_(epsilon) {}
+
+ protected:
+  int64_t pieces(const ggml_tensor* result, int threads) const override;
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+
+ private:
+  float epsilon_;
+};
+
+/** Quantised rows -> `[outputs, n]`, added to the second argument `[outputs, n]` if there is one. */
 class PackedLinear : public Operation {
  public:
   PackedLinear(const kernels::KernelSet& kernel_set, const kernels::PackedMatrix& matrix)

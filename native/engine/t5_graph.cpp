@@ -41,9 +41,9 @@ ggml_tensor* T5Graph::activate(Graph& graph, ggml_tensor* x) const {
 
 ggml_tensor* T5Graph::feed_forward(Graph& graph, const T5FeedForward& layer, ggml_tensor* x) const {
   auto* h = norm(graph, x, layer.norm);
-  if (layer.gate == nullptr) return graph.linear(layer.down, activate(graph, graph.linear(layer.up, h)));
+  if (layer.gate == nullptr) return graph.linear(layer.down, activate(graph, graph.linear(layer.up, h)), x);
   auto* gate = activate(graph, graph.linear(layer.gate, h));
-  return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)));
+  return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)), x);
 }
 
 ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x,
@@ -56,7 +56,7 @@ ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attenti
   // T5 does not divide by the square root of the head size: its initialisation absorbs it.
   auto* scores = llama.ggml_add(graph.context(), llama.ggml_mul_mat(graph.context(), k, q), bias);
   auto* mixed = llama.ggml_mul_mat(graph.context(), v, llama.ggml_soft_max(graph.context(), scores));
-  return graph.linear(attention.o, graph.merge_heads(mixed));
+  return graph.linear(attention.o, graph.merge_heads(mixed), x);
 }
 
 Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
@@ -87,8 +87,8 @@ Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& ta
   ggml_tensor* bias = nullptr;
   for (const auto& layer : model_.encoder.layers) {
     if (layer.self.relative_bias != table) bias = position_bias(table = layer.self.relative_bias);
-    x = llama.ggml_add(context, x, encoder_attention(graph, layer.self, x, bias));
-    x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
+    x = encoder_attention(graph, layer.self, x, bias);
+    x = feed_forward(graph, layer.feed_forward, x);
   }
   x = norm(graph, x, model_.encoder.output_norm);
 
@@ -128,18 +128,19 @@ ggml_tensor* T5Graph::slot_bias(Graph& graph, ggml_tensor* table, const StepInpu
 ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
                                      const StepInputs& inputs) const {
   const Library& llama = library();
+  auto* h = norm(graph, x, attention.norm);
   // Written first, then read by number: a token sees itself, and rows that share a past share its cells.
   const auto store = [&](ggml_tensor* target, ggml_tensor* weight) {
-    return llama.ggml_set_rows(graph.context(), target, graph.linear(weight, x), inputs.new_cells);
+    return llama.ggml_set_rows(graph.context(), target, graph.linear(weight, h), inputs.new_cells);
   };
   const KeyValue stored{store(cells.k, attention.k), store(cells.v, attention.v)};
-  auto* q = graph.linear(attention.q, x);
+  auto* q = graph.linear(attention.q, h);
   auto* mixed = has_attention_kernel_
                     ? graph.custom({GGML_TYPE_F32, p_.inner(), inputs.tokens},
                                    {q, stored.k, stored.v, inputs.cells, inputs.bias},
                                    std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads))
                     : attention_over_gathered(graph, q, stored, inputs);
-  return graph.linear(attention.o, mixed);
+  return graph.linear(attention.o, mixed, x);
 }
 
 ggml_tensor* T5Graph::attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,
@@ -171,7 +172,8 @@ ggml_tensor* T5Graph::cross_attention(Graph& graph, const T5Attention& attention
       first += count;
     }
     auto mixing = std::make_unique<CrossAttentionOverSources>(*options_.kernel_set, sources);
-    return graph.linear(attention.o, graph.custom({GGML_TYPE_F32, p_.inner(), q->ne[1]}, {q}, std::move(mixing)));
+    return graph.linear(attention.o, graph.custom({GGML_TYPE_F32, p_.inner(), q->ne[1]}, {q}, std::move(mixing)),
+                        x);
   }
   std::vector<ggml_tensor*> parts;
   int64_t first = 0;
@@ -182,7 +184,7 @@ ggml_tensor* T5Graph::cross_attention(Graph& graph, const T5Attention& attention
     parts.push_back(attention_over_source(graph, columns, span.source->layers[layer], masks[i]));
     first += span.count;
   }
-  return graph.linear(attention.o, graph.concatenate(parts));
+  return graph.linear(attention.o, graph.concatenate(parts), x);
 }
 
 ggml_tensor* T5Graph::attention_over_source(Graph& graph, ggml_tensor* q, const KeyValue& source,
@@ -214,10 +216,9 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
   for (size_t i = 0; i < layers; ++i) {
     const auto& layer = model_.decoder.layers[i];
     if (layer.self.relative_bias != table) inputs.bias = slot_bias(graph, table = layer.self.relative_bias, inputs);
-    auto* h = norm(graph, x, layer.self.norm);
-    x = llama.ggml_add(context, x, self_attention(graph, layer.self, h, cells[i], inputs));
-    x = llama.ggml_add(context, x, cross_attention(graph, layer.cross, x, i, step, masks));
-    x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
+    x = self_attention(graph, layer.self, x, cells[i], inputs);
+    x = cross_attention(graph, layer.cross, x, i, step, masks);
+    x = feed_forward(graph, layer.feed_forward, x);
   }
   if (step.output_columns.empty()) {
     // Only the keys and values are wanted; the last layer's are written by what its attention reads.

@@ -60,6 +60,7 @@ class T5Graph {
   Graph decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, T5DecoderOutputs& outputs) const;
 
  private:
+  // The layers return what becomes of the residual stream `x`.
   ggml_tensor* encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, ggml_tensor* bias) const;
   struct StepInputs;
   ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
