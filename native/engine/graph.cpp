@@ -77,7 +77,25 @@ ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* res
   std::vector<ggml_tensor*> arguments{quantized(x)};
   if (residual != nullptr) arguments.push_back(residual);
   return custom({GGML_TYPE_F32, weight->ne[1], x->ne[1]}, std::move(arguments),
-                std::make_unique<PackedLinear>(*kernel_set_, *packed));
+                std::make_unique<PackedLinear>(*kernel_set_, std::vector<const kernels::PackedMatrix*>{packed}));
+}
+
+std::vector<ggml_tensor*> Graph::packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x) {
+  std::vector<const kernels::PackedMatrix*> matrices;
+  int64_t outputs = 0;
+  for (const auto* weight : weights) {
+    matrices.push_back(packed_form(weight));
+    outputs += weight->ne[1];
+  }
+  auto* joined = custom({GGML_TYPE_F32, outputs, x->ne[1]}, {quantized(x)},
+                        std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices)));
+  std::vector<ggml_tensor*> parts;
+  size_t offset = 0;
+  for (const auto* weight : weights) {
+    parts.push_back(library().ggml_view_2d(context_.get(), joined, weight->ne[1], x->ne[1], joined->nb[1], offset));
+    offset += static_cast<size_t>(weight->ne[1]) * sizeof(float);
+  }
+  return parts;
 }
 
 ggml_tensor* Graph::rows(ggml_tensor* table, ggml_tensor* indices) {

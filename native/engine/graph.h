@@ -28,6 +28,8 @@ class Graph {
    * `residual` if there is one.
    */
   ggml_tensor* linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* residual = nullptr);
+  /** Several packed layers of the same `x` in one product; views of it. */
+  std::vector<ggml_tensor*> packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x);
   /** `table [size, n]`, one of the weights -> `[size, indices]` in f32. */
   ggml_tensor* rows(ggml_tensor* table, ggml_tensor* indices);
   /** Root mean square norm (Zhang and Sennrich 2019) without bias. */

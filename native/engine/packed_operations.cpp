@@ -57,26 +57,44 @@ int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
   return (static_cast<int64_t>(activations->nb[1]) * activations->ne[1] + activation_bytes - 1) / activation_bytes;
 }
 
+size_t PackedLinear::panels() const {
+  size_t count = 0;
+  for (const auto* matrix : matrices_) count += matrix->panel_count();
+  return count;
+}
+
 int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
-  const auto panels = static_cast<int64_t>((matrix_.outputs() + kernels::panel_outputs - 1) / kernels::panel_outputs);
-  return row_pieces(result) * std::min<int64_t>(panels, threads == 1 ? 1 : threads * pieces_per_thread);
+  const auto most = threads == 1 ? 1 : threads * pieces_per_thread;
+  return row_pieces(result) * std::min<int64_t>(static_cast<int64_t>(panels()), most);
 }
 
 void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
   const ggml_tensor* activations = result->src[0];
+  const ggml_tensor* addend = result->src[1];
   const int64_t groups = pieces / row_pieces(result);
   const auto rows = static_cast<size_t>(result->ne[1]);
   const size_t first_row = share(rows, piece / groups, row_pieces(result));
   const size_t row_end = share(rows, piece / groups + 1, row_pieces(result));
-  const size_t panels = (matrix_.outputs() + kernels::panel_outputs - 1) / kernels::panel_outputs;
-  const size_t first = share(panels, piece % groups, groups) * kernels::panel_outputs;
-  const size_t end = std::min(matrix_.outputs(), share(panels, piece % groups + 1, groups) * kernels::panel_outputs);
-  const auto floats_of = [&](const ggml_tensor* tensor) {
-    return reinterpret_cast<float*>(row_of(tensor, first_row)) + first;
-  };
-  kernel_set_.multiply({matrix_.panels(first), matrix_.blocks(), end - first, row_of(activations, first_row),
-                        activations->nb[1], row_end - first_row, floats_of(result), result->nb[1] / sizeof(float),
-                        result->src[1] == nullptr ? nullptr : floats_of(result->src[1])});
+  const size_t first_panel = share(panels(), piece % groups, groups);
+  const size_t panel_end = share(panels(), piece % groups + 1, groups);
+  size_t matrix_panel = 0;   // the first of a matrix among all
+  size_t matrix_output = 0;  // likewise
+  for (const auto* matrix : matrices_) {
+    const size_t begin = std::max(first_panel, matrix_panel) - matrix_panel;
+    const size_t end = std::clamp(panel_end, matrix_panel, matrix_panel + matrix->panel_count()) - matrix_panel;
+    if (begin < end) {
+      const size_t output = begin * kernels::panel_outputs;
+      const auto floats_of = [&](const ggml_tensor* tensor) {
+        return reinterpret_cast<float*>(row_of(tensor, first_row)) + matrix_output + output;
+      };
+      kernel_set_.multiply({matrix->panels(output), matrix->blocks(),
+                            std::min(matrix->outputs(), end * kernels::panel_outputs) - output,
+                            row_of(activations, first_row), activations->nb[1], row_end - first_row, floats_of(result),
+                            result->nb[1] / sizeof(float), addend == nullptr ? nullptr : floats_of(addend)});
+    }
+    matrix_panel += matrix->panel_count();
+    matrix_output += matrix->outputs();
+  }
 }
 
 int64_t UnpackRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }

@@ -1,4 +1,7 @@
 #pragma once
+#include <utility>
+#include <vector>
+
 #include "engine/operation.h"
 #include "kernels/kernel_set.h"
 #include "kernels/packed_matrix.h"
@@ -32,11 +35,14 @@ class RmsNorm : public Operation {
   float epsilon_;
 };
 
-/** Quantised rows -> `[outputs, n]`, added to the second argument `[outputs, n]` if there is one. */
+/**
+ * Quantised rows -> `[outputs, n]`, those of several matrices one behind the other; added to the second argument
+ * `[outputs, n]` if there is one.
+ */
 class PackedLinear : public Operation {
  public:
-  PackedLinear(const kernels::KernelSet& kernel_set, const kernels::PackedMatrix& matrix)
-      : kernel_set_(kernel_set), matrix_(matrix) {}
+  PackedLinear(const kernels::KernelSet& kernel_set, std::vector<const kernels::PackedMatrix*> matrices)
+      : kernel_set_(kernel_set), matrices_(std::move(matrices)) {}
 
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
@@ -44,9 +50,10 @@ class PackedLinear : public Operation {
 
  private:
   int64_t row_pieces(const ggml_tensor* result) const;
+  size_t panels() const;
 
   const kernels::KernelSet& kernel_set_;
-  const kernels::PackedMatrix& matrix_;
+  std::vector<const kernels::PackedMatrix*> matrices_;
 };
 
 /** Indices `[n]` -> `[inputs, n]`, those rows of a packed matrix. */

@@ -129,18 +129,28 @@ ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention,
                                      const StepInputs& inputs) const {
   const Library& llama = library();
   auto* h = norm(graph, x, attention.norm);
+  const auto& [q, k, v] = self_projections(graph, attention, h);
   // Written first, then read by number: a token sees itself, and rows that share a past share its cells.
-  const auto store = [&](ggml_tensor* target, ggml_tensor* weight) {
-    return llama.ggml_set_rows(graph.context(), target, graph.linear(weight, h), inputs.new_cells);
-  };
-  const KeyValue stored{store(cells.k, attention.k), store(cells.v, attention.v)};
-  auto* q = graph.linear(attention.q, h);
+  const KeyValue stored{llama.ggml_set_rows(graph.context(), cells.k, k, inputs.new_cells),
+                        llama.ggml_set_rows(graph.context(), cells.v, v, inputs.new_cells)};
   auto* mixed = has_attention_kernel_
                     ? graph.custom({GGML_TYPE_F32, p_.inner(), inputs.tokens},
                                    {q, stored.k, stored.v, inputs.cells, inputs.bias},
                                    std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads))
                     : attention_over_gathered(graph, q, stored, inputs);
   return graph.linear(attention.o, mixed, x);
+}
+
+std::array<ggml_tensor*, 3> T5Graph::self_projections(Graph& graph, const T5Attention& attention,
+                                                      ggml_tensor* x) const {
+  const bool is_packed = packed_form(attention.q) != nullptr && packed_form(attention.k) != nullptr &&
+                         packed_form(attention.v) != nullptr;
+  // What ggml computes wants its rows side by side, which views of one product are not.
+  if (!has_attention_kernel_ || !is_packed) {
+    return {graph.linear(attention.q, x), graph.linear(attention.k, x), graph.linear(attention.v, x)};
+  }
+  const auto parts = graph.packed_linears({attention.q, attention.k, attention.v}, x);
+  return {parts[0], parts[1], parts[2]};
 }
 
 ggml_tensor* T5Graph::attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,

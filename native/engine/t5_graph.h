@@ -1,4 +1,6 @@
 #pragma once
+#include <array>
+
 #include "engine/graph.h"
 #include "engine/t5_model.h"
 
@@ -65,6 +67,7 @@ class T5Graph {
   struct StepInputs;
   ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
                               const StepInputs& inputs) const;
+  std::array<ggml_tensor*, 3> self_projections(Graph& graph, const T5Attention& attention, ggml_tensor* x) const;
   ggml_tensor* attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,
                                        const StepInputs& inputs) const;
   ggml_tensor* cross_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, size_t layer,

@@ -17,6 +17,7 @@ class PackedMatrix {
   size_t inputs() const { return blocks_ * block_inputs; }
   size_t blocks() const { return blocks_; }
   size_t outputs() const { return outputs_; }
+  size_t panel_count() const { return (outputs_ + panel_outputs - 1) / panel_outputs; }
   /** The panels from the one that holds `output` on. */
   const std::byte* panels(size_t output = 0) const {
     return memory_ + output / panel_outputs * panel_bytes(blocks_);
