@@ -123,14 +123,11 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
   checkContextMemory(file, device, { contextSize, kvType })
   const opening = translate(() => {
     if (architectureOf(file) === 't5') {
-      return native.openEncoderDecoder({ ...shared, parameters: t5Parameters(file), tensors: [...file.tensors] })
-    if (isEncoderDecoder) {
       return native.openEncoderDecoder({
         ...shared,
         kernels: chooseKernels(native),
         parameters: t5Parameters(file),
         tensors: [...file.tensors],
-        contextSize,
       })
     }
     checkLibllamaMetadata(file)

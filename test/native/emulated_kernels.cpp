@@ -1,5 +1,5 @@
 // Computes with the kernels of all instruction sets, the absent ones emulated, and with their definition, and prints a line
-// of JSON for each: how many of the products differ in any bit.
+// of JSON for each: how many of the products differ in any bit, and how far attention is from double precision.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -90,6 +90,48 @@ size_t differences(const KernelSet& set, const Problem& problem) {
   return count;
 }
 
+/** Two heads of rows over 53 cells in a given order, or in their own when `cells` is empty: the largest error. */
+double attention_error(const KernelSet& set, size_t rows, const std::vector<int32_t>& cells, std::mt19937& random) {
+  constexpr size_t count = 53;
+  constexpr size_t stride = 96;
+  constexpr size_t size = 48;
+  std::normal_distribution<float> normal;
+  std::vector<uint16_t> keys(64 * stride);
+  std::vector<uint16_t> values(64 * stride);
+  // Numbers from 1 to 2 and their negatives in half precision.
+  const auto half = [&] { return static_cast<uint16_t>(0x3c00 | random() % 1024 | random() % 2 << 15); };
+  const auto number = [](uint16_t bits) { return ((bits & 0x8000) != 0 ? -1 : 1) * (1 + (bits & 1023) / 1024.0); };
+  for (auto& key : keys) key = half();
+  for (auto& value : values) value = half();
+  std::vector<float> queries(rows * stride);
+  for (auto& query : queries) query = normal(random);
+  std::vector<float> bias(count);
+  for (auto& entry : bias) entry = random() % 7 == 0 ? -INFINITY : normal(random);
+  bias[0] = 1;
+  std::vector<float> output(rows * stride);
+  double largest = 0;
+  for (size_t head = 0; head < stride; head += size) {
+    set.attend({&queries[head], stride, rows, &keys[head], &values[head], stride, size,
+                cells.empty() ? nullptr : cells.data(), count, bias.data(), &output[head], stride});
+    for (size_t row = 0; row < rows; ++row) {
+      double total = 0;
+      std::vector<double> mixed(size);
+      for (size_t j = 0; j < count; ++j) {
+        const size_t cell = head + stride * (cells.empty() ? j : static_cast<size_t>(cells[j]));
+        double score = bias[j];
+        for (size_t i = 0; i < size; ++i) score += double{queries[row * stride + head + i]} * number(keys[cell + i]);
+        total += std::exp(score);
+        for (size_t i = 0; i < size; ++i) mixed[i] += std::exp(score) * number(values[cell + i]);
+      }
+      for (size_t i = 0; i < size; ++i) {
+        const double error = std::fabs(mixed[i] / total - output[row * stride + head + i]);
+        if (!(error <= largest)) largest = error;
+      }
+    }
+  }
+  return largest;
+}
+
 }  // namespace
 
 int main() {
@@ -105,7 +147,14 @@ int main() {
       products += problem.shape.rows * problem.shape.outputs;
       different += differences(*set, problem);
     }
-    std::printf("{\"kernels\": \"%s\", \"products\": %zu, \"different\": %zu}\n", set->name, products, different);
+    std::vector<int32_t> cells;
+    for (int32_t j = 0; j < 53; ++j) cells.push_back(j * 37 % 64);
+    double error = 0;
+    for (size_t rows = 1; rows <= max_attention_rows; ++rows) {
+      error += attention_error(*set, rows, {}, random) + attention_error(*set, rows, cells, random);
+    }
+    std::printf("{\"kernels\": \"%s\", \"products\": %zu, \"different\": %zu, \"attentionError\": %g}\n", set->name,
+                products, different, error);
   }
   return 0;
 }
