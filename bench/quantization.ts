@@ -15,7 +15,7 @@
  * - KL: mean divergence from the distribution of f32, in nats, at every token of the answer that f32 gives
  * - same answer: share of prompts whose greedy answer is f32's, token for token
  */
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -26,7 +26,7 @@ import type { GenerationInput } from '../src/runtime/input.ts'
 import type { LanguageModel } from '../src/runtime/language-model.ts'
 import { load } from '../src/runtime/load.ts'
 import { divergence, forced } from '../test/generation/divergence.ts'
-import { type FolderTensor, writeSafetensors } from '../test/golden/convert-folder.ts'
+import { writeChatlmFolder } from '../test/golden/chatlm-folder.ts'
 
 const REPOSITORY = fileURLToPath(new URL('..', import.meta.url))
 const CHOSEN_MODELS = (process.env['MODELS'] ?? 'nano-chatlm,nano-qwen,chatlm').split(',')
@@ -176,21 +176,9 @@ async function subjectOf(name: string): Promise<Subject> {
   }
 }
 
-/** ChatLM-mini-Chinese's shape with the weights and the cases of test/integration/real-shapes.test.ts. */
 async function chatlm(): Promise<Subject> {
-  const path = join(REPOSITORY, 'test/golden/real-shapes/chatlm.json')
-  const shape = JSON.parse(await readFile(path, 'utf8')) as {
-    config: object
-    tensors: FolderTensor[]
-    cases: { inputIds: number[]; ids: number[] }[]
-  }
   const folder = join(workspace, 'chatlm')
-  await mkdir(folder)
-  await writeFile(join(folder, 'config.json'), JSON.stringify(shape.config))
-  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
-    await copyFile(join(process.env['CHATLM'] ?? join(REPOSITORY, 'models/nano-chatlm'), file), join(folder, file))
-  }
-  await writeSafetensors(join(folder, 'model.safetensors'), shape.tensors)
-  const cases = shape.cases.map(({ inputIds, ids }) => ({ input: { inputIds }, ids }))
-  return { architecture: 't5', folder, cases, endless: CHATLM_TOKENS }
+  const cases = await writeChatlmFolder(folder)
+  const forcedCases = cases.map(({ inputIds, ids }) => ({ input: { inputIds }, ids }))
+  return { architecture: 't5', folder, cases: forcedCases, endless: CHATLM_TOKENS }
 }

@@ -9,8 +9,10 @@
 #include "bind/vocabulary_object.h"
 #include "engine/encoder_decoder.h"
 #include "engine/error.h"
+#include "engine/matrix_product.h"
 #include "engine/row_conversion.h"
 #include "engine/running_thread.h"
+#include "kernels/selection.h"
 
 namespace tandem::bind {
 
@@ -93,6 +95,32 @@ Napi::Value convert_rows(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value kernels(const Napi::CallbackInfo& info) {
+  auto names = Napi::Array::New(info.Env());
+  for (const auto* set : kernels::available_kernel_sets()) names.Set(names.Length(), set->name);
+  return names;
+}
+
+Napi::Value multiply_matrix(const Napi::CallbackInfo& info) {
+  const auto env = info.Env();
+  const auto options = info[2].ToObject();
+  return guarded(env, [&] {
+    const auto product = std::make_shared<const MatrixProduct>(
+        MatrixProduct{uint8_array(info[0], "weights"), float32_array(info[1], "activations"),
+                      int32_number(options.Get("inputs"), "inputs"), kernel_set(options, "kernels"),
+                      int32_number(options.Get("threads"), "threads")});
+    check_product(*product);
+    const auto result = std::make_shared<std::vector<float>>();
+    return run_in_background(
+        env, [=](const CancelFlag& cancel) { *result = tandem::multiply_matrix(*product, cancel); },
+        [result](Napi::Env env) {
+          auto array = Napi::Float32Array::New(env, result->size());
+          std::copy(result->begin(), result->end(), array.Data());
+          return array;
+        });
+  });
+}
+
 Napi::Value open_encoder_decoder(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto options = encoder_decoder_options(info[0]);
@@ -137,6 +165,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("probeLibrary", Napi::Function::New(env, probe_library));
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("convertRows", Napi::Function::New(env, convert_rows));
+  exports.Set("kernels", Napi::Function::New(env, kernels));
+  exports.Set("multiplyMatrix", Napi::Function::New(env, multiply_matrix));
   exports.Set("openEncoderDecoder", Napi::Function::New(env, open_encoder_decoder));
   exports.Set("openDecoderOnly", Napi::Function::New(env, open_decoder_only));
   exports.Set("createGenerator", Napi::Function::New(env, create_generator));

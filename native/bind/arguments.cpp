@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bind/generator_object.h"
+#include "kernels/selection.h"
 
 namespace tandem::bind {
 
@@ -173,11 +174,19 @@ void check_ids(Napi::Env env, const std::vector<int32_t>& ids, int32_t vocabular
                          std::to_string(vocabulary_size));
 }
 
+const kernels::KernelSet* kernel_set(const Napi::Object& from, const char* name) {
+  const std::string wanted = text(from, name);
+  const auto* found = kernels::find_kernel_set(wanted);
+  if (found == nullptr && wanted != "ggml") throw invalid(from.Env(), "this processor has no kernels " + wanted);
+  return found;
+}
+
 EncoderDecoderOptions encoder_decoder_options(const Napi::Value& value) {
   const auto from = object(value, "options");
   EncoderDecoderOptions options;
   read_engine_options(from, options);
   options.context_size = positive(from, "contextSize");
+  options.kernel_set = kernel_set(from, "kernels");
   options.parameters = t5_parameters(object(from.Get("parameters"), "parameters"));
   const auto tensors = object(from.Get("tensors"), "tensors").As<Napi::Array>();
   for (uint32_t i = 0; i < tensors.Length(); ++i) options.tensors.push_back(tensor_description(tensors.Get(i)));

@@ -17,6 +17,8 @@ std::vector<uint8_t> uint8_array(const Napi::Value& value, const char* name);
 std::vector<float> float32_array(const Napi::Value& value, const char* name);
 int32_t int32_number(const Napi::Value& value, const char* name);
 
+/** The packed kernels of this name, null for `ggml`. */
+const kernels::KernelSet* kernel_set(const Napi::Object& from, const char* name);
 EncoderDecoderOptions encoder_decoder_options(const Napi::Value& value);
 DecoderOnlyOptions decoder_only_options(const Napi::Value& value);
 StepRows step_rows(const Napi::Value& value, const EngineDescription& engine);

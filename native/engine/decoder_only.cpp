@@ -12,7 +12,7 @@ constexpr int32_t hidden_state_batch = 64;
 
 LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_t device, const CancelFlag& cancel) {
   const Library& llama = library();
-  const bool on_cpu = llama.ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+  const bool on_cpu = is_cpu(device);
   ggml_backend_dev_t devices[] = {on_cpu ? nullptr : device, nullptr};
   auto parameters = llama.llama_model_default_params();
   parameters.devices = devices;

@@ -19,11 +19,12 @@ constexpr size_t max_gathered_cells = 1 << 15;
 
 EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const CancelFlag& cancel)
     : device_(device_named(options.device)),
+      kernel_set_(is_cpu(device_) ? options.kernel_set : nullptr),
       context_size_(options.context_size),
       kv_type_(options.kv_type),
-      weights_(options.path, options.tensors, device_, cancel),
+      weights_(options.path, options.tensors, {device_, kernel_set_, options.threads}, cancel),
       model_(options.parameters, weights_),
-      graph_(model_, options.exact),
+      graph_(model_, {kernel_set_, options.exact, options.kv_type}),
       runner_(device_, options.threads, cancel),
       cell_context_(new_description_context(2 * model_.decoder.layers.size())),
       cells_(static_cast<size_t>(options.context_size)) {
@@ -51,7 +52,7 @@ std::unique_ptr<EncoderDecoder::Source> EncoderDecoder::new_source(size_t length
   auto* context = source->context.get();
   for (size_t i = 0; i < layers; ++i) {
     source->attention.layers.push_back({llama.ggml_new_tensor_3d(context, kv_type_, size, n, heads),
-                                        llama.ggml_new_tensor_3d(context, kv_type_, n, size, heads)});
+                                        graph_.new_cross_values(context, n)});
   }
   source->buffer = allocate_tensors(context, llama.ggml_backend_dev_buffer_type(device_), "the keys and values of a source");
   if (std::any_of(mask.begin(), mask.end(), [](uint8_t real) { return real == 0; })) {

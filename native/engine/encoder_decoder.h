@@ -20,6 +20,8 @@ struct EncoderDecoderOptions : EngineOptions {
   T5Parameters parameters;
   std::vector<TensorDescription> tensors;
   int32_t context_size = 0;
+  /** What multiplies q8_0 matrices on a CPU; null: ggml. */
+  const kernels::KernelSet* kernel_set = nullptr;
 };
 
 /** T5 over ggml: the encoder runs once per source, decoder rows of any sources share a step. */
@@ -57,6 +59,7 @@ class EncoderDecoder : public Engine {
   void compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver);
 
   ggml_backend_dev_t device_;
+  const kernels::KernelSet* kernel_set_;
   int32_t context_size_;
   ggml_type kv_type_;
   Weights weights_;

@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "engine/error.h"
+#include "engine/packed_operations.h"
+#include "engine/weights.h"
 
 namespace tandem {
 
@@ -20,10 +22,11 @@ ContextHandle new_graph_context(size_t nodes) {
 
 }  // namespace
 
-Graph::Graph(size_t nodes)
+Graph::Graph(size_t nodes, const kernels::KernelSet* kernel_set)
     : capacity_(nodes),
       context_(new_graph_context(nodes)),
-      graph_(library().ggml_new_graph_custom(context_.get(), nodes, false)) {}
+      graph_(library().ggml_new_graph_custom(context_.get(), nodes, false)),
+      kernel_set_(kernel_set) {}
 
 template <typename Value>
 ggml_tensor* Graph::input(ggml_type type, const std::vector<Value>& values) {
@@ -47,11 +50,64 @@ void Graph::upload_inputs() const {
   }
 }
 
-ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x) {
-  return library().ggml_mul_mat(context_.get(), weight, x);
+ggml_tensor* Graph::custom(const Shape& shape, std::vector<ggml_tensor*> arguments,
+                           std::unique_ptr<Operation> operation) {
+  operations_.push_back(std::move(operation));
+  return library().ggml_custom_4d(context_.get(), shape.type, shape.columns, shape.rows, 1, 1, arguments.data(),
+                                  static_cast<int>(arguments.size()), Operation::run, GGML_N_TASKS_MAX,
+                                  operations_.back().get());
+}
+
+ggml_tensor* Graph::quantized(ggml_tensor* x) {
+  auto& found = quantized_[x];
+  if (found == nullptr) {
+    auto operation = std::make_unique<QuantizeRows>(*kernel_set_);
+    const int64_t bytes = operation->row_bytes(x->ne[0]);
+    found = custom({GGML_TYPE_I8, bytes, x->ne[1]}, {x}, std::move(operation));
+  }
+  return found;
+}
+
+ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* residual) {
+  const auto* packed = packed_form(weight);
+  if (packed == nullptr) {
+    auto* product = library().ggml_mul_mat(context_.get(), weight, x);
+    return residual == nullptr ? product : library().ggml_add(context_.get(), residual, product);
+  }
+  std::vector<ggml_tensor*> arguments{quantized(x)};
+  if (residual != nullptr) arguments.push_back(residual);
+  return custom({GGML_TYPE_F32, weight->ne[1], x->ne[1]}, std::move(arguments),
+                std::make_unique<PackedLinear>(*kernel_set_, std::vector<const kernels::PackedMatrix*>{packed}));
+}
+
+std::vector<ggml_tensor*> Graph::packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x) {
+  std::vector<const kernels::PackedMatrix*> matrices;
+  int64_t outputs = 0;
+  for (const auto* weight : weights) {
+    matrices.push_back(packed_form(weight));
+    outputs += weight->ne[1];
+  }
+  auto* joined = custom({GGML_TYPE_F32, outputs, x->ne[1]}, {quantized(x)},
+                        std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices)));
+  std::vector<ggml_tensor*> parts;
+  size_t offset = 0;
+  for (const auto* weight : weights) {
+    parts.push_back(library().ggml_view_2d(context_.get(), joined, weight->ne[1], x->ne[1], joined->nb[1], offset));
+    offset += static_cast<size_t>(weight->ne[1]) * sizeof(float);
+  }
+  return parts;
+}
+
+ggml_tensor* Graph::rows(ggml_tensor* table, ggml_tensor* indices) {
+  const auto* packed = packed_form(table);
+  if (packed == nullptr) return library().ggml_get_rows(context_.get(), table, indices);
+  return custom({GGML_TYPE_F32, table->ne[0], indices->ne[0]}, {indices}, std::make_unique<UnpackRows>(*packed));
 }
 
 ggml_tensor* Graph::rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon) {
+  if (kernel_set_ != nullptr) {
+    return custom({GGML_TYPE_F32, x->ne[0], x->ne[1]}, {x, weight}, std::make_unique<RmsNorm>(epsilon));
+  }
   const Library& llama = library();
   return llama.ggml_mul(context_.get(), llama.ggml_rms_norm(context_.get(), x, epsilon), weight);
 }
@@ -102,9 +158,7 @@ void Graph::expand(ggml_tensor* tensor) { library().ggml_build_forward_expand(gr
 
 GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel) : cancel_(cancel) {
   const Library& llama = library();
-  if (llama.ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
-    backends_.push_back(new_backend(device, threads));
-  }
+  if (!is_cpu(device)) backends_.push_back(new_backend(device, threads));
   // ggml's scheduler wants the CPU last.
   backends_.push_back(new_backend(llama.ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), threads));
 }

@@ -1,9 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/handles.h"
+#include "engine/operation.h"
+#include "kernels/kernel_set.h"
 
 namespace tandem {
 
@@ -13,14 +16,22 @@ namespace tandem {
  */
 class Graph {
  public:
-  explicit Graph(size_t nodes);
+  /** `kernel_set` is what multiplies packed weights; null where there are none. */
+  explicit Graph(size_t nodes, const kernels::KernelSet* kernel_set = nullptr);
 
   ggml_tensor* indices(std::vector<int32_t> values);
   ggml_tensor* cell_numbers(std::vector<int64_t> values);
   ggml_tensor* values(std::vector<float> values);
 
-  /** A linear layer, the only place that multiplies weights: `weight [in, out]`, `x [in, n]` -> `[out, n]`. */
-  ggml_tensor* linear(ggml_tensor* weight, ggml_tensor* x);
+  /**
+   * A linear layer, the only place that multiplies weights: `weight [in, out]`, `x [in, n]` -> `[out, n]`, added to
+   * `residual` if there is one.
+   */
+  ggml_tensor* linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* residual = nullptr);
+  /** Several packed layers of the same `x` in one product; views of it. */
+  std::vector<ggml_tensor*> packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x);
+  /** `table [size, n]`, one of the weights -> `[size, indices]` in f32. */
+  ggml_tensor* rows(ggml_tensor* table, ggml_tensor* indices);
   /** Root mean square norm (Zhang and Sennrich 2019) without bias. */
   ggml_tensor* rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon);
   /** gelu_new composed in f32: ggml's own kernel is a table in f16 and moves logits by 1e-2. */
@@ -33,6 +44,13 @@ class Graph {
   ggml_tensor* merge_heads(ggml_tensor* x);
   /** Side by side along the second dimension. */
   ggml_tensor* concatenate(const std::vector<ggml_tensor*>& parts);
+  /** A node that `operation` computes from the arguments. */
+  struct Shape {
+    ggml_type type;
+    int64_t columns;
+    int64_t rows;
+  };
+  ggml_tensor* custom(const Shape& shape, std::vector<ggml_tensor*> arguments, std::unique_ptr<Operation> operation);
   /** Makes sure that `tensor` is computed. */
   void expand(ggml_tensor* tensor);
 
@@ -46,6 +64,7 @@ class Graph {
     ggml_tensor* tensor;
     std::vector<uint8_t> bytes;
   };
+  ggml_tensor* quantized(ggml_tensor* x);
   template <typename Value>
   ggml_tensor* input(ggml_type type, const std::vector<Value>& values);
 
@@ -53,6 +72,9 @@ class Graph {
   ContextHandle context_;
   ggml_cgraph* graph_;
   std::vector<Input> inputs_;
+  const kernels::KernelSet* kernel_set_;
+  std::vector<std::unique_ptr<Operation>> operations_;
+  std::unordered_map<ggml_tensor*, ggml_tensor*> quantized_;  // what several matrices multiply is quantised once
 };
 
 /** The device that computes graphs, with the CPU behind it for what it cannot do. */

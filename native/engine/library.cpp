@@ -158,6 +158,10 @@ ggml_backend_dev_t device_named(const std::string& name) {
   throw EngineError("device-unavailable", "there is no device " + name + "; this process has " + offered);
 }
 
+bool is_cpu(ggml_backend_dev_t device) {
+  return library().ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+}
+
 std::string take_log() {
   std::string text;
   text.swap(thread_log);

@@ -1,5 +1,6 @@
 #include "engine/t5_graph.h"
 
+#include "engine/attention_operations.h"
 #include "engine/relative_position.h"
 
 namespace tandem {
@@ -10,6 +11,18 @@ constexpr size_t nodes_per_layer = 96;  // the largest layer, gated and exact, h
 constexpr size_t nodes_per_span = 16;
 
 }  // namespace
+
+T5Graph::T5Graph(const T5Model& model, const Options& options)
+    : model_(model),
+      p_(model.parameters),
+      options_(options),
+      has_attention_kernel_(has_attention_kernel(options.kernel_set, p_.d_kv, options.kv_type)) {}
+
+ggml_tensor* T5Graph::new_cross_values(ggml_context* context, int64_t n) const {
+  const Library& llama = library();
+  if (has_attention_kernel_) return llama.ggml_new_tensor_3d(context, options_.kv_type, p_.d_kv, n, p_.num_heads);
+  return llama.ggml_new_tensor_3d(context, options_.kv_type, n, p_.d_kv, p_.num_heads);
+}
 
 ggml_tensor* T5Graph::norm(Graph& graph, ggml_tensor* x, ggml_tensor* weight) const {
   return graph.rms_norm(x, weight, p_.layer_norm_epsilon);
@@ -23,14 +36,14 @@ ggml_tensor* T5Graph::activate(Graph& graph, ggml_tensor* x) const {
     case Activation::gelu: return llama.ggml_gelu_erf(graph.context(), x);
     case Activation::gelu_new: break;
   }
-  return exact_ ? graph.gelu_new_f32(x) : llama.ggml_gelu(graph.context(), x);
+  return options_.exact ? graph.gelu_new_f32(x) : llama.ggml_gelu(graph.context(), x);
 }
 
 ggml_tensor* T5Graph::feed_forward(Graph& graph, const T5FeedForward& layer, ggml_tensor* x) const {
   auto* h = norm(graph, x, layer.norm);
-  if (layer.gate == nullptr) return graph.linear(layer.down, activate(graph, graph.linear(layer.up, h)));
+  if (layer.gate == nullptr) return graph.linear(layer.down, activate(graph, graph.linear(layer.up, h)), x);
   auto* gate = activate(graph, graph.linear(layer.gate, h));
-  return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)));
+  return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)), x);
 }
 
 ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x,
@@ -43,13 +56,13 @@ ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attenti
   // T5 does not divide by the square root of the head size: its initialisation absorbs it.
   auto* scores = llama.ggml_add(graph.context(), llama.ggml_mul_mat(graph.context(), k, q), bias);
   auto* mixed = llama.ggml_mul_mat(graph.context(), v, llama.ggml_soft_max(graph.context(), scores));
-  return graph.linear(attention.o, graph.merge_heads(mixed));
+  return graph.linear(attention.o, graph.merge_heads(mixed), x);
 }
 
 Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
   const Library& llama = library();
   const auto n = static_cast<int64_t>(ids.size());
-  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer);
+  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer, options_.kernel_set);
   auto* context = graph.context();
 
   const RelativePosition relative(p_.relative_attention_num_buckets, p_.relative_attention_max_distance, true);
@@ -64,25 +77,27 @@ Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& ta
   auto* bucket_numbers = graph.indices(std::move(buckets));
   auto* mask = target.mask.empty() ? nullptr : graph.values(target.mask);
   const auto position_bias = [&](ggml_tensor* table) {
-    auto* rows = llama.ggml_reshape_3d(context, llama.ggml_get_rows(context, table, bucket_numbers), p_.num_heads, n, n);
+    auto* rows = llama.ggml_reshape_3d(context, graph.rows(table, bucket_numbers), p_.num_heads, n, n);
     auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));  // [key, query, heads]
     return mask == nullptr ? bias : llama.ggml_add(context, bias, mask);
   };
 
-  auto* x = llama.ggml_get_rows(context, model_.token_embedding, graph.indices(ids));
+  auto* x = graph.rows(model_.token_embedding, graph.indices(ids));
   ggml_tensor* table = nullptr;
   ggml_tensor* bias = nullptr;
   for (const auto& layer : model_.encoder.layers) {
     if (layer.self.relative_bias != table) bias = position_bias(table = layer.self.relative_bias);
-    x = llama.ggml_add(context, x, encoder_attention(graph, layer.self, x, bias));
-    x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
+    x = encoder_attention(graph, layer.self, x, bias);
+    x = feed_forward(graph, layer.feed_forward, x);
   }
   x = norm(graph, x, model_.encoder.output_norm);
 
   for (size_t i = 0; i < model_.decoder.layers.size(); ++i) {
     const auto& cross = model_.decoder.layers[i].cross;
     auto* k = graph.split_heads(graph.linear(cross.k, x), p_.d_kv, p_.num_heads);
-    auto* v = graph.split_heads_transposed(graph.linear(cross.v, x), p_.d_kv, p_.num_heads);
+    auto* v = graph.linear(cross.v, x);
+    v = has_attention_kernel_ ? graph.split_heads(v, p_.d_kv, p_.num_heads)
+                              : graph.split_heads_transposed(v, p_.d_kv, p_.num_heads);
     graph.expand(llama.ggml_cpy(context, k, target.layers[i].k));
     graph.expand(llama.ggml_cpy(context, v, target.layers[i].v));
   }
@@ -96,13 +111,14 @@ struct T5Graph::StepInputs {
   ggml_tensor* cells;
   ggml_tensor* buckets;
   ggml_tensor* mask;
+  ggml_tensor* bias;  // of the layer, `slot_bias`
 };
 
 /** `[slots, 1, heads, tokens]`: the position bias of every visible cell, minus infinity for the rest. */
 ggml_tensor* T5Graph::slot_bias(Graph& graph, ggml_tensor* table, const StepInputs& inputs) const {
   const Library& llama = library();
   auto* context = graph.context();
-  auto* rows = llama.ggml_get_rows(context, table, inputs.buckets);  // [heads, slots * tokens]
+  auto* rows = graph.rows(table, inputs.buckets);  // [heads, slots * tokens]
   rows = llama.ggml_reshape_4d(context, rows, p_.num_heads, inputs.slots, 1, inputs.tokens);
   auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));
   return llama.ggml_add(context, bias,
@@ -110,72 +126,109 @@ ggml_tensor* T5Graph::slot_bias(Graph& graph, ggml_tensor* table, const StepInpu
 }
 
 ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
-                                     ggml_tensor* bias) const {
+                                     const StepInputs& inputs) const {
+  const Library& llama = library();
+  auto* h = norm(graph, x, attention.norm);
+  const auto& [q, k, v] = self_projections(graph, attention, h);
+  // Written first, then read by number: a token sees itself, and rows that share a past share its cells.
+  const KeyValue stored{llama.ggml_set_rows(graph.context(), cells.k, k, inputs.new_cells),
+                        llama.ggml_set_rows(graph.context(), cells.v, v, inputs.new_cells)};
+  auto* mixed = has_attention_kernel_
+                    ? graph.custom({GGML_TYPE_F32, p_.inner(), inputs.tokens},
+                                   {q, stored.k, stored.v, inputs.cells, inputs.bias},
+                                   std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads))
+                    : attention_over_gathered(graph, q, stored, inputs);
+  return graph.linear(attention.o, mixed, x);
+}
+
+std::array<ggml_tensor*, 3> T5Graph::self_projections(Graph& graph, const T5Attention& attention,
+                                                      ggml_tensor* x) const {
+  const bool is_packed = packed_form(attention.q) != nullptr && packed_form(attention.k) != nullptr &&
+                         packed_form(attention.v) != nullptr;
+  // What ggml computes wants its rows side by side, which views of one product are not.
+  if (!has_attention_kernel_ || !is_packed) {
+    return {graph.linear(attention.q, x), graph.linear(attention.k, x), graph.linear(attention.v, x)};
+  }
+  const auto parts = graph.packed_linears({attention.q, attention.k, attention.v}, x);
+  return {parts[0], parts[1], parts[2]};
+}
+
+ggml_tensor* T5Graph::attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,
+                                              const StepInputs& inputs) const {
   const Library& llama = library();
   auto* context = graph.context();
-  const int64_t slots = bias->ne[0];
-  const int64_t tokens = bias->ne[3];
-  auto* q = llama.ggml_reshape_4d(context, graph.linear(attention.q, x), p_.d_kv, 1, p_.num_heads, tokens);
-  auto* k = llama.ggml_reshape_4d(context, cells.k, p_.d_kv, p_.num_heads, slots, tokens);
-  auto* v = llama.ggml_reshape_4d(context, cells.v, p_.d_kv, p_.num_heads, slots, tokens);
-  k = llama.ggml_cont(context, llama.ggml_permute(context, k, 0, 2, 1, 3));  // [d_kv, slots, heads, tokens]
-  v = llama.ggml_cont(context, llama.ggml_permute(context, v, 1, 2, 0, 3));  // [slots, d_kv, heads, tokens]
-  auto* scores = llama.ggml_add(context, llama.ggml_mul_mat(context, k, q), bias);
+  q = llama.ggml_reshape_4d(context, q, p_.d_kv, 1, p_.num_heads, inputs.tokens);
+  const auto gather = [&](ggml_tensor* cells) {
+    auto* rows = llama.ggml_get_rows(context, cells, inputs.cells);
+    return llama.ggml_reshape_4d(context, rows, p_.d_kv, p_.num_heads, inputs.slots, inputs.tokens);
+  };
+  // [d_kv, slots, heads, tokens] and [slots, d_kv, heads, tokens]
+  auto* k = llama.ggml_cont(context, llama.ggml_permute(context, gather(stored.k), 0, 2, 1, 3));
+  auto* v = llama.ggml_cont(context, llama.ggml_permute(context, gather(stored.v), 1, 2, 0, 3));
+  auto* scores = llama.ggml_add(context, llama.ggml_mul_mat(context, k, q), inputs.bias);
   auto* mixed = llama.ggml_mul_mat(context, v, llama.ggml_soft_max(context, scores));
-  return graph.linear(attention.o, llama.ggml_reshape_2d(context, mixed, p_.inner(), tokens));
+  return llama.ggml_reshape_2d(context, mixed, p_.inner(), inputs.tokens);
 }
 
 ggml_tensor* T5Graph::cross_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, size_t layer,
                                       const T5DecoderStep& step, const std::vector<ggml_tensor*>& masks) const {
-  const Library& llama = library();
-  auto* context = graph.context();
   auto* q = graph.linear(attention.q, norm(graph, x, attention.norm));
+  if (has_attention_kernel_) {
+    std::vector<CrossAttentionOverSources::Columns> sources;
+    int64_t first = 0;
+    for (const auto& [source, count] : step.spans) {
+      const auto& stored = source->layers[layer];
+      sources.push_back({first, count, stored.k, stored.v, source->mask.empty() ? nullptr : source->mask.data()});
+      first += count;
+    }
+    auto mixing = std::make_unique<CrossAttentionOverSources>(*options_.kernel_set, sources);
+    return graph.linear(attention.o, graph.custom({GGML_TYPE_F32, p_.inner(), q->ne[1]}, {q}, std::move(mixing)),
+                        x);
+  }
   std::vector<ggml_tensor*> parts;
   int64_t first = 0;
   for (size_t i = 0; i < step.spans.size(); ++i) {
     const auto& span = step.spans[i];
-    auto* columns = llama.ggml_view_2d(context, q, q->ne[0], span.count, q->nb[1], static_cast<size_t>(first) * q->nb[1]);
-    auto* scores = llama.ggml_mul_mat(context, span.source->layers[layer].k,
-                                      graph.split_heads(columns, p_.d_kv, p_.num_heads));
-    if (masks[i] != nullptr) scores = llama.ggml_add(context, scores, masks[i]);
-    auto* mixed =
-        llama.ggml_mul_mat(context, span.source->layers[layer].v, llama.ggml_soft_max(context, scores));
-    parts.push_back(graph.merge_heads(mixed));
+    auto* columns = library().ggml_view_2d(graph.context(), q, q->ne[0], span.count, q->nb[1],
+                                           static_cast<size_t>(first) * q->nb[1]);
+    parts.push_back(attention_over_source(graph, columns, span.source->layers[layer], masks[i]));
     first += span.count;
   }
-  return graph.linear(attention.o, graph.concatenate(parts));
+  return graph.linear(attention.o, graph.concatenate(parts), x);
+}
+
+ggml_tensor* T5Graph::attention_over_source(Graph& graph, ggml_tensor* q, const KeyValue& source,
+                                            ggml_tensor* mask) const {
+  const Library& llama = library();
+  auto* context = graph.context();
+  auto* scores = llama.ggml_mul_mat(context, source.k, graph.split_heads(q, p_.d_kv, p_.num_heads));
+  if (mask != nullptr) scores = llama.ggml_add(context, scores, mask);
+  return graph.merge_heads(llama.ggml_mul_mat(context, source.v, llama.ggml_soft_max(context, scores)));
 }
 
 Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells,
                        T5DecoderOutputs& outputs) const {
   const Library& llama = library();
   const size_t layers = model_.decoder.layers.size();
-  Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()));
+  Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()), options_.kernel_set);
   auto* context = graph.context();
-  const StepInputs inputs{static_cast<int64_t>(step.tokens.size()), step.slots,
+  StepInputs inputs{static_cast<int64_t>(step.tokens.size()), step.slots,
                           graph.cell_numbers(step.new_cells),       graph.indices(step.cells),
-                          graph.indices(step.buckets),              graph.values(step.mask)};
+                          graph.indices(step.buckets),              graph.values(step.mask),
+                    nullptr};
   std::vector<ggml_tensor*> masks;
   for (const auto& span : step.spans) {
     masks.push_back(span.source->mask.empty() ? nullptr : graph.values(span.source->mask));
   }
 
-  auto* x = llama.ggml_get_rows(context, model_.token_embedding, graph.indices(step.tokens));
+  auto* x = graph.rows(model_.token_embedding, graph.indices(step.tokens));
   ggml_tensor* table = nullptr;
-  ggml_tensor* bias = nullptr;
   for (size_t i = 0; i < layers; ++i) {
     const auto& layer = model_.decoder.layers[i];
-    if (layer.self.relative_bias != table) bias = slot_bias(graph, table = layer.self.relative_bias, inputs);
-    auto* h = norm(graph, x, layer.self.norm);
-    // Written first, then gathered by number: a token sees itself, and rows that share a past share its cells.
-    const auto store = [&](ggml_tensor* target, ggml_tensor* weight) {
-      auto* stored = llama.ggml_set_rows(context, target, graph.linear(weight, h), inputs.new_cells);
-      return llama.ggml_get_rows(context, stored, inputs.cells);
-    };
-    const KeyValue past{store(cells[i].k, layer.self.k), store(cells[i].v, layer.self.v)};
-    x = llama.ggml_add(context, x, self_attention(graph, layer.self, h, past, bias));
-    x = llama.ggml_add(context, x, cross_attention(graph, layer.cross, x, i, step, masks));
-    x = llama.ggml_add(context, x, feed_forward(graph, layer.feed_forward, x));
+    if (layer.self.relative_bias != table) inputs.bias = slot_bias(graph, table = layer.self.relative_bias, inputs);
+    x = self_attention(graph, layer.self, x, cells[i], inputs);
+    x = cross_attention(graph, layer.cross, x, i, step, masks);
+    x = feed_forward(graph, layer.feed_forward, x);
   }
   if (step.output_columns.empty()) {
     // Only the keys and values are wanted; the last layer's are written by what its attention reads.

@@ -1,4 +1,6 @@
 #pragma once
+#include <array>
+
 #include "engine/graph.h"
 #include "engine/t5_model.h"
 
@@ -10,7 +12,10 @@ struct KeyValue {
   ggml_tensor* v = nullptr;
 };
 
-/** What cross-attention keeps of one source: per decoder layer K `[d_kv, n, heads]` and V `[n, d_kv, heads]`. */
+/**
+ * What cross-attention keeps of one source: per decoder layer K `[d_kv, n, heads]`, and V `[n, d_kv, heads]` for ggml or as
+ * K for our kernel (`T5Graph::new_cross_values`).
+ */
 struct CrossAttention {
   std::vector<KeyValue> layers;
   std::vector<float> mask;  // [n], 0 or the lowest float; empty when every token is real
@@ -41,8 +46,15 @@ struct T5DecoderOutputs {
 /** Draws the T5 graphs (Raffel et al. 2020; the exact rules are those of transformers 5.23). */
 class T5Graph {
  public:
-  /** `exact`: everything in f32, as the reference computes. */
-  T5Graph(const T5Model& model, bool exact) : model_(model), p_(model.parameters), exact_(exact) {}
+  struct Options {
+    const kernels::KernelSet* kernel_set;  // null: ggml computes everything
+    bool exact;                            // everything in f32, as the reference computes
+    ggml_type kv_type;
+  };
+  T5Graph(const T5Model& model, const Options& options);
+
+  /** A tensor for the values of a source of `n` tokens in one decoder layer. */
+  ggml_tensor* new_cross_values(ggml_context* context, int64_t n) const;
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
   Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;
@@ -50,21 +62,26 @@ class T5Graph {
   Graph decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, T5DecoderOutputs& outputs) const;
 
  private:
+  // The layers return what becomes of the residual stream `x`.
   ggml_tensor* encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, ggml_tensor* bias) const;
+  struct StepInputs;
   ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
-                              ggml_tensor* bias) const;
+                              const StepInputs& inputs) const;
+  std::array<ggml_tensor*, 3> self_projections(Graph& graph, const T5Attention& attention, ggml_tensor* x) const;
+  ggml_tensor* attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,
+                                       const StepInputs& inputs) const;
   ggml_tensor* cross_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, size_t layer,
                                const T5DecoderStep& step, const std::vector<ggml_tensor*>& masks) const;
   ggml_tensor* feed_forward(Graph& graph, const T5FeedForward& layer, ggml_tensor* x) const;
   ggml_tensor* activate(Graph& graph, ggml_tensor* x) const;
   ggml_tensor* norm(Graph& graph, ggml_tensor* x, ggml_tensor* weight) const;
-
-  struct StepInputs;
+  ggml_tensor* attention_over_source(Graph& graph, ggml_tensor* q, const KeyValue& source, ggml_tensor* mask) const;
   ggml_tensor* slot_bias(Graph& graph, ggml_tensor* table, const StepInputs& inputs) const;
 
   const T5Model& model_;
   const T5Parameters& p_;
-  bool exact_;
+  const Options options_;
+  const bool has_attention_kernel_;
 };
 
 }  // namespace tandem

@@ -1,10 +1,7 @@
 #include "engine/weights.h"
 
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
-
 #include "engine/error.h"
+#include "engine/weights_reader.h"
 
 namespace tandem {
 
@@ -14,6 +11,19 @@ std::string shape_text(const int64_t* shape, size_t dimensions) {
   std::string text = "[";
   for (size_t i = 0; i < dimensions; ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
   return text + "]";
+}
+
+bool is_packed(const TensorDescription& entry, const WeightsPlace& place) {
+  return place.kernel_set != nullptr && entry.type == GGML_TYPE_Q8_0 && entry.shape.size() == 2;
+}
+
+size_t packed_bytes(const std::vector<TensorDescription>& tensors, const WeightsPlace& place) {
+  size_t bytes = 0;
+  for (const auto& entry : tensors) {
+    if (!is_packed(entry, place)) continue;
+    bytes += kernels::PackedMatrix::bytes(static_cast<size_t>(entry.shape[0]), static_cast<size_t>(entry.shape[1]));
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -40,43 +50,45 @@ bool is_matrix_type(ggml_type type) {
   }
 }
 
-Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device,
+Weights::Weights(const std::string& path, const std::vector<TensorDescription>& tensors, const WeightsPlace& place,
                  const CancelFlag& cancel)
-    : context_(new_description_context(tensors.size())) {
+    : context_(new_description_context(tensors.size())),
+      packed_context_(new_description_context(tensors.size())),
+      packed_memory_(packed_bytes(tensors, place)) {
   const Library& llama = library();
+  std::vector<WeightsTarget> targets;
   for (const auto& entry : tensors) {
-    auto* tensor = llama.ggml_new_tensor(context_.get(), entry.type, static_cast<int>(entry.shape.size()),
-                                         entry.shape.data());
-    llama.ggml_set_name(tensor, entry.name.c_str());
-    if (llama.ggml_nbytes(tensor) != entry.size) {
-      throw EngineError("invalid-file", "tensor " + entry.name + " has " + std::to_string(entry.size) +
-                                            " bytes in the file, but its shape needs " +
-                                            std::to_string(llama.ggml_nbytes(tensor)));
-    }
+    auto* tensor = describe(entry, place);
     tensors_.emplace(entry.name, tensor);
+    targets.push_back({entry, tensor, tensor->extra == nullptr ? nullptr : packed_.back().get()});
   }
-  buffer_ = allocate_tensors(context_.get(), llama.ggml_backend_dev_buffer_type(device), "the weights");
-  llama.ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-  read(path, tensors, cancel);
+  if (packed_.size() < tensors.size()) {
+    buffer_ = allocate_tensors(context_.get(), llama.ggml_backend_dev_buffer_type(place.device), "the weights");
+    llama.ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+  }
+  read_weights(path, targets, is_cpu(place.device) ? place.threads : 1, cancel);
 }
 
-void Weights::read(const std::string& path, const std::vector<TensorDescription>& tensors, const CancelFlag& cancel) {
-  constexpr size_t chunk = 4 << 20;  // large enough for the disk, small beside any model
-  std::ifstream file(std::filesystem::u8path(path), std::ios::binary);
-  if (!file) throw EngineError("io", "cannot open " + path);
-  std::vector<char> bytes;
-  for (const auto& entry : tensors) {
-    auto* tensor = tensors_.at(entry.name);
-    file.seekg(static_cast<std::streamoff>(entry.offset));
-    for (size_t done = 0; done < entry.size; done += bytes.size()) {
-      if (cancel.load()) throw EngineError("aborted", "loading was cancelled");
-      bytes.resize(std::min<size_t>(chunk, entry.size - done));
-      if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) {
-        throw EngineError("io", path + " ended while tensor " + entry.name + " was read");
-      }
-      library().ggml_backend_tensor_set(tensor, bytes.data(), done, bytes.size());
-    }
+ggml_tensor* Weights::describe(const TensorDescription& entry, const WeightsPlace& place) {
+  const Library& llama = library();
+  const bool packs = is_packed(entry, place);
+  auto* tensor = llama.ggml_new_tensor((packs ? packed_context_ : context_).get(), entry.type,
+                                       static_cast<int>(entry.shape.size()), entry.shape.data());
+  llama.ggml_set_name(tensor, entry.name.c_str());
+  if (llama.ggml_nbytes(tensor) != entry.size) {
+    throw EngineError("invalid-file", "tensor " + entry.name + " has " + std::to_string(entry.size) +
+                                          " bytes in the file, but its shape needs " +
+                                          std::to_string(llama.ggml_nbytes(tensor)));
   }
+  if (packs) {
+    const auto inputs = static_cast<size_t>(entry.shape[0]);
+    const auto outputs = static_cast<size_t>(entry.shape[1]);
+    packed_.push_back(
+        std::make_unique<kernels::PackedMatrix>(inputs, outputs, packed_memory_.data() + packed_bytes_));
+    packed_bytes_ += kernels::PackedMatrix::bytes(inputs, outputs);
+    tensor->extra = packed_.back().get();
+  }
+  return tensor;
 }
 
 ggml_tensor* Weights::require(const std::string& name, const std::vector<int64_t>& shape, Use use) const {
@@ -95,6 +107,8 @@ ggml_tensor* Weights::require(const std::string& name, const std::vector<int64_t
   return found->second;
 }
 
-size_t Weights::bytes() const { return library().ggml_backend_buffer_get_size(buffer_.get()); }
+size_t Weights::bytes() const {
+  return packed_bytes_ + (buffer_ ? library().ggml_backend_buffer_get_size(buffer_.get()) : 0);
+}
 
 }  // namespace tandem

@@ -6,6 +6,9 @@
 
 #include "engine/engine.h"
 #include "engine/handles.h"
+#include "kernels/kernel_set.h"
+#include "kernels/packed_matrix.h"
+#include "kernels/packed_memory.h"
 
 namespace tandem {
 
@@ -24,11 +27,24 @@ struct TensorDescription {
  */
 bool is_matrix_type(ggml_type type);
 
+/** Where weights go and how. */
+struct WeightsPlace {
+  ggml_backend_dev_t device;
+  /** What multiplies q8_0 matrices, which are packed for it; null: ggml, and the weights stay as the file has them. */
+  const kernels::KernelSet* kernel_set;
+  int32_t threads;  // that read a file into the memory of a CPU
+};
+
+/** The packed form of a matrix, which then has no memory of ggml's; null when it has. */
+inline const kernels::PackedMatrix* packed_form(const ggml_tensor* matrix) {
+  return static_cast<const kernels::PackedMatrix*>(matrix->extra);
+}
+
 /** The weights of a model in the memory of one device. */
 class Weights {
  public:
-  /** Reads the file into memory of `device`. Throws EngineError `io`, `invalid-file`, `out-of-memory` or `aborted`. */
-  Weights(const std::string& path, const std::vector<TensorDescription>& tensors, ggml_backend_dev_t device,
+  /** Reads the file. Throws EngineError `io`, `invalid-file`, `out-of-memory` or `aborted`. */
+  Weights(const std::string& path, const std::vector<TensorDescription>& tensors, const WeightsPlace& place,
           const CancelFlag& cancel);
 
   /** What a tensor is for decides which types ggml computes with. */
@@ -39,10 +55,14 @@ class Weights {
   size_t bytes() const;
 
  private:
-  void read(const std::string& path, const std::vector<TensorDescription>& tensors, const CancelFlag& cancel);
+  ggml_tensor* describe(const TensorDescription& entry, const WeightsPlace& place);
 
   ContextHandle context_;
+  ContextHandle packed_context_;  // the tensors that have a packed form
   BufferHandle buffer_;
+  kernels::PackedMemory packed_memory_;
+  size_t packed_bytes_ = 0;  // of that memory, taken
+  std::vector<std::unique_ptr<kernels::PackedMatrix>> packed_;
   std::unordered_map<std::string, ggml_tensor*> tensors_;
 };
 

@@ -70,6 +70,8 @@ export interface EngineOptions {
 export interface EncoderDecoderOptions extends EngineOptions {
   parameters: T5Parameters
   tensors: WeightTensor[]
+  /** What multiplies q8_0 matrices on a CPU: one of {@link Addon.kernels}, or `ggml`. */
+  kernels: string
   /** Cells of decoder self-attention, shared by all sequences (a token each), and the longest source. */
   contextSize: number
 }
@@ -232,6 +234,15 @@ export interface RowConversion {
   threads: number
 }
 
+/** `native/engine/matrix_product.h` */
+export interface MatrixProduct {
+  /** Values of a row of the matrix and of the activations, whole blocks of 32. */
+  inputs: number
+  /** One of {@link Addon.kernels}, or `ggml`. */
+  kernels: string
+  threads: number
+}
+
 export interface VocabularyDescription {
   vocabularySize: number
   /** Ids that the file puts before and behind every text: `add_bos_token`, `add_eos_token`. */
@@ -280,6 +291,10 @@ export interface Addon {
    * `invalid-file` for a value that the type cannot hold: NaN, infinity, or beyond half precision where that counts.
    */
   convertRows(source: Uint8Array, conversion: RowConversion): Promise<Uint8Array>
+  /** Our kernels for q8_0 matrices that this processor can run, the fastest first; named after their instructions. */
+  kernels(): string[]
+  /** Rows of q8_0 times rows of activations, as a layer of a model computes it: `[rows × outputs]`. */
+  multiplyMatrix(weights: Uint8Array, activations: Float32Array, product: MatrixProduct): Promise<Float32Array>
   openEncoderDecoder(options: EncoderDecoderOptions): Promise<NativeEngine>
   openDecoderOnly(options: DecoderOnlyOptions): Promise<NativeEngine>
   /** torch's generator for a CPU after `torch.manual_seed`; of the seed the low 32 bits count. */

@@ -2,6 +2,7 @@ import { TandemError } from '../errors.ts'
 import type { EngineDescription, NativeEngine, NativeGenerator, StepRequest, StepResult, StepRows } from './addon.ts'
 import { checkContextMemory } from './context-memory.ts'
 import { chooseDevice } from './devices.ts'
+import { chooseKernels } from './kernels.ts'
 import { checkLibllamaMetadata } from './libllama-limits.ts'
 import { asTandemError, loadNative, translate } from './library.ts'
 import { architectureOf, type ModelFile } from './model-file.ts'
@@ -122,7 +123,12 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
   checkContextMemory(file, device, { contextSize, kvType })
   const opening = translate(() => {
     if (architectureOf(file) === 't5') {
-      return native.openEncoderDecoder({ ...shared, parameters: t5Parameters(file), tensors: [...file.tensors] })
+      return native.openEncoderDecoder({
+        ...shared,
+        kernels: chooseKernels(native),
+        parameters: t5Parameters(file),
+        tensors: [...file.tensors],
+      })
     }
     checkLibllamaMetadata(file)
     const positionLimit = file.tensors.find(({ name }) => name === 'position_embd.weight')?.shape[1] ?? 0

@@ -1,0 +1,54 @@
+#pragma once
+#include <vector>
+
+#include "engine/operation.h"
+#include "kernels/kernel_set.h"
+
+namespace tandem {
+
+/** Whether the kernels compute attention over such heads and such keys and values. */
+bool has_attention_kernel(const kernels::KernelSet* kernel_set, int64_t head_size, ggml_type kv_type);
+
+/**
+ * Each token over its own list of cells, read where they lie. Arguments: queries `[heads * size, tokens]`, keys and values
+ * `[heads * size, cells]` in f16, the numbers of the cells `[slots, tokens]`, and the bias `[slots, 1, heads, tokens]`.
+ */
+class SelfAttention : public Operation {
+ public:
+  SelfAttention(const kernels::KernelSet& kernel_set, int64_t heads) : kernel_set_(kernel_set), heads_(heads) {}
+
+ protected:
+  int64_t pieces(const ggml_tensor* result, int threads) const override;
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+
+ private:
+  const kernels::KernelSet& kernel_set_;
+  int64_t heads_;
+};
+
+/** All tokens of a step over their sources, whose keys and values are read once for those that share one. */
+class CrossAttentionOverSources : public Operation {
+ public:
+  /** Columns of the queries that attend to one source. */
+  struct Columns {
+    int64_t first;
+    int64_t count;
+    const ggml_tensor* keys;    // [size, n, heads] in f16
+    const ggml_tensor* values;  // [size, n, heads] in f16
+    const float* mask;          // [n] or null
+  };
+
+  /** The one argument: queries `[heads * size, tokens]`. */
+  CrossAttentionOverSources(const kernels::KernelSet& kernel_set, const std::vector<Columns>& sources);
+
+ protected:
+  int64_t pieces(const ggml_tensor* result, int threads) const override;
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+
+ private:
+  const kernels::KernelSet& kernel_set_;
+  std::vector<Columns> groups_;  // of at most as many columns as the kernel takes at once
+  int64_t heads_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,107 @@
+#include "engine/packed_operations.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tandem {
+
+namespace {
+
+/** Rows of activations that stay in a core's second cache while all panels pass by them. */
+constexpr int64_t activation_bytes = 256 << 10;
+/** Pieces of a product for each thread: enough that a slow one leaves the rest to the others. */
+constexpr int64_t pieces_per_thread = 8;
+
+/** The part of `count` that piece `piece` of `pieces` begins with. */
+size_t share(size_t count, int64_t piece, int64_t pieces) {
+  return count * static_cast<size_t>(piece) / static_cast<size_t>(pieces);
+}
+
+std::byte* row_of(const ggml_tensor* tensor, size_t row) {
+  return static_cast<std::byte*>(tensor->data) + row * tensor->nb[1];
+}
+
+}  // namespace
+
+int64_t QuantizeRows::row_bytes(int64_t inputs) const {
+  const int64_t blocks = inputs / static_cast<int64_t>(kernels::block_inputs);
+  return blocks * static_cast<int64_t>(kernel_set_.quantized_block_bytes);
+}
+
+int64_t QuantizeRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
+
+void QuantizeRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const ggml_tensor* x = result->src[0];
+  const auto row = static_cast<size_t>(piece);
+  kernel_set_.quantize(reinterpret_cast<const float*>(row_of(x, row)),
+                       static_cast<size_t>(x->ne[0]) / kernels::block_inputs, row_of(result, row));
+}
+
+int64_t RmsNorm::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
+
+void RmsNorm::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const auto row = static_cast<size_t>(piece);
+  const auto size = static_cast<size_t>(result->ne[0]);
+  const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
+  const auto* weight = static_cast<const float*>(result->src[1]->data);
+  auto* target = reinterpret_cast<float*>(row_of(result, row));
+  double squares = 0;
+  for (size_t i = 0; i < size; ++i) squares += static_cast<double>(x[i]) * x[i];
+  const auto mean = static_cast<float>(squares / static_cast<double>(size));
+  const float scale = 1.0F / std::sqrt(mean + epsilon_);
+  for (size_t i = 0; i < size; ++i) target[i] = x[i] * scale * weight[i];
+}
+
+int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
+  const ggml_tensor* activations = result->src[0];
+  return (static_cast<int64_t>(activations->nb[1]) * activations->ne[1] + activation_bytes - 1) / activation_bytes;
+}
+
+size_t PackedLinear::panels() const {
+  size_t count = 0;
+  for (const auto* matrix : matrices_) count += matrix->panel_count();
+  return count;
+}
+
+int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
+  const auto most = threads == 1 ? 1 : threads * pieces_per_thread;
+  return row_pieces(result) * std::min<int64_t>(static_cast<int64_t>(panels()), most);
+}
+
+void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
+  const ggml_tensor* activations = result->src[0];
+  const ggml_tensor* addend = result->src[1];
+  const int64_t groups = pieces / row_pieces(result);
+  const auto rows = static_cast<size_t>(result->ne[1]);
+  const size_t first_row = share(rows, piece / groups, row_pieces(result));
+  const size_t row_end = share(rows, piece / groups + 1, row_pieces(result));
+  const size_t first_panel = share(panels(), piece % groups, groups);
+  const size_t panel_end = share(panels(), piece % groups + 1, groups);
+  size_t matrix_panel = 0;   // the first of a matrix among all
+  size_t matrix_output = 0;  // likewise
+  for (const auto* matrix : matrices_) {
+    const size_t begin = std::max(first_panel, matrix_panel) - matrix_panel;
+    const size_t end = std::clamp(panel_end, matrix_panel, matrix_panel + matrix->panel_count()) - matrix_panel;
+    if (begin < end) {
+      const size_t output = begin * kernels::panel_outputs;
+      const auto floats_of = [&](const ggml_tensor* tensor) {
+        return reinterpret_cast<float*>(row_of(tensor, first_row)) + matrix_output + output;
+      };
+      kernel_set_.multiply({matrix->panels(output), matrix->blocks(),
+                            std::min(matrix->outputs(), end * kernels::panel_outputs) - output,
+                            row_of(activations, first_row), activations->nb[1], row_end - first_row, floats_of(result),
+                            result->nb[1] / sizeof(float), addend == nullptr ? nullptr : floats_of(addend)});
+    }
+    matrix_panel += matrix->panel_count();
+    matrix_output += matrix->outputs();
+  }
+}
+
+int64_t UnpackRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
+
+void UnpackRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const auto index = static_cast<const int32_t*>(result->src[0]->data)[piece];
+  matrix_.unpack_row(static_cast<size_t>(index), reinterpret_cast<float*>(row_of(result, static_cast<size_t>(piece))));
+}
+
+}  // namespace tandem

@@ -1,0 +1,40 @@
+#include "kernels/attention.h"
+#include "kernels/avx_floats.h"
+#include "kernels/instruction_sets.h"
+#include "kernels/packed_product.h"
+
+namespace tandem::kernels {
+
+namespace {
+
+/** Intel since Alder Lake and AMD since Zen 5: the products of a quad in one instruction, 8 lanes. */
+struct AvxVnni : AvxFloats {
+  using AvxFloats::broadcast;
+  static constexpr size_t lanes = 8;
+  static constexpr size_t max_rows = 6;
+  using Value = int8_t;
+  using Integers = __m256i;
+  using Weights = __m256i;
+  using Quad = __m256i;
+
+  static constexpr size_t source_of(size_t place) { return place; }
+  static Integers broadcast(int32_t value) { return _mm256_set1_epi32(value); }
+  static Weights load_weights(const uint8_t* line) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
+  }
+  static Quad load_quad(const int8_t* values) {
+    int32_t quad;
+    std::memcpy(&quad, values, sizeof(quad));
+    return _mm256_set1_epi32(quad);
+  }
+  static Integers dot(Integers sums, Weights weights, Quad quad) {
+    return _mm256_dpbusd_avx_epi32(sums, weights, quad);
+  }
+  static Floats to_floats(Integers sums) { return _mm256_cvtepi32_ps(sums); }
+};
+
+}  // namespace
+
+const KernelSet avxvnni = kernel_set<AvxVnni>("avxvnni");
+
+}  // namespace tandem::kernels

@@ -1,0 +1,24 @@
+#pragma once
+#include "kernels/kernel_set.h"
+
+namespace tandem::kernels {
+
+// Each in the file of its name, which alone is compiled for its instructions.
+extern const KernelSet avx2;
+extern const KernelSet avxvnni;
+extern const KernelSet avx512vnni;
+
+template <typename InstructionSet>
+struct Packed;
+template <typename InstructionSet>
+struct CellAttention;
+
+/** Everything that a set computes, for an instruction set as packed_product.h and attention.h describe it. */
+template <typename InstructionSet>
+constexpr KernelSet kernel_set(const char* name) {
+  using Products = Packed<InstructionSet>;
+  return {name, sizeof(typename Products::Block), Products::quantize, Products::multiply,
+          CellAttention<InstructionSet>::attend};
+}
+
+}  // namespace tandem::kernels

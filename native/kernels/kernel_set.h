@@ -1,0 +1,54 @@
+#pragma once
+#include "kernels/packed_layout.h"
+
+namespace tandem::kernels {
+
+/** Some outputs of a product `[outputs, inputs] x [inputs, rows]`. */
+struct PanelProduct {
+  const std::byte* panels;  // of the first output
+  size_t blocks;            // of 32 inputs
+  size_t outputs;           // a multiple of 16 except at the end of a matrix
+  const std::byte* activations;
+  size_t activation_stride;  // bytes between rows
+  size_t rows;
+  float* result;  // [rows][result_stride]
+  size_t result_stride;
+  const float* addend;  // as `result`, or null: what the product is added to
+};
+
+/** Limits of one call of `KernelSet::attend`, whose working memory is on the stack. */
+constexpr size_t max_attention_rows = 16;
+constexpr size_t max_head_size = 256;
+/** Heads are whole vectors of every instruction set. */
+constexpr size_t head_size_multiple = 16;
+
+/** One head of attention (Vaswani et al. 2017) of rows that see the same cells; T5 does not scale the scores. */
+struct Attention {
+  const float* queries;  // [rows][query_stride]
+  size_t query_stride;
+  size_t rows;
+  const uint16_t* keys;  // half precision, `head_size` values at `cell * cell_stride`
+  const uint16_t* values;
+  size_t cell_stride;
+  size_t head_size;
+  const int32_t* cells;  // [count]; null: 0, 1, 2, ...
+  size_t count;
+  const float* bias;  // [count], added to the scores of every row; or null
+  float* output;      // [rows][output_stride]
+  size_t output_stride;
+};
+
+/**
+ * What one instruction set computes. Products are the same to the last bit in all sets: sums within a block are exact, and
+ * every output adds its blocks in the same order with fused multiplications.
+ */
+struct KernelSet {
+  const char* name;
+  size_t quantized_block_bytes;
+  /** Quantises whole blocks to 8 bits as ggml's q8_0 does, with scales in f32. NaN and infinity stay what they are. */
+  void (*quantize)(const float* values, size_t blocks, std::byte* quantized);
+  void (*multiply)(const PanelProduct& product);
+  void (*attend)(const Attention& attention);
+};
+
+}  // namespace tandem::kernels

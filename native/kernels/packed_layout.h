@@ -1,0 +1,61 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace tandem::kernels {
+
+/** Inputs that share a scale, in the weights (ggml's q8_0) as in the activations. */
+constexpr size_t block_inputs = 32;
+/** Outputs that are computed side by side, one in each lane of the vectors. */
+constexpr size_t panel_outputs = 16;
+/** Neighbouring inputs that one instruction multiplies and sums. */
+constexpr size_t quad_inputs = 4;
+constexpr size_t block_quads = block_inputs / quad_inputs;
+
+/**
+ * 32 inputs of 16 rows of a q8_0 matrix, in the order in which a product reads them. Every line is one vector of 64 bytes:
+ *
+ *                output 0       output 1             output 15
+ *     quad 0   | 0  1  2  3   | 0  1  2  3   | ... | 0  1  2  3   |   numbers: inputs of the block
+ *     quad 1   | 4  5  6  7   | 4  5  6  7   | ... | 4  5  6  7   |
+ *       ...
+ *     quad 7   | 28 29 30 31  | 28 29 30 31  | ... | 28 29 30 31  |
+ *
+ * Weights are stored as `weight + 128`: the instructions multiply unsigned by signed bytes, and -128 has no absolute
+ * value in a signed byte. The surplus, 128 times the sum of the activations, is known per block of activations and is
+ * where a sum of products starts (`QuantizedBlock::correction`).
+ */
+struct PackedBlock {
+  uint8_t weights[block_quads][panel_outputs][quad_inputs];
+};
+
+/** The scale of each of the 16 rows in one block, half precision. */
+struct PackedScales {
+  uint16_t halves[panel_outputs];
+};
+
+/**
+ * 16 rows of a matrix: first the blocks along the inputs, then their scales; 34 bytes for 32 weights, as in the file.
+ * Missing rows of a last panel have scales of 0.
+ */
+struct Panel {
+  const PackedBlock* blocks;
+  const PackedScales* scales;
+};
+
+constexpr size_t cache_line = 64;
+
+/** A multiple of a cache line, so that no vector of weights lies across two. */
+constexpr size_t panel_bytes(size_t blocks) {
+  return (blocks * (sizeof(PackedBlock) + sizeof(PackedScales)) + cache_line - 1) / cache_line * cache_line;
+}
+
+/** 32 activations `scale * values[i]`; the type and the order of `values` are those of the instruction set. */
+template <typename Value>
+struct QuantizedBlock {
+  Value values[block_inputs];
+  float scale;
+  int32_t correction;  // -128 times the sum of the values
+};
+
+}  // namespace tandem::kernels

@@ -1,0 +1,156 @@
+#pragma once
+#include <cmath>
+#include <cstring>
+
+#include "kernels/kernel_set.h"
+
+// The product once, for every instruction set. A file that includes this is compiled for instructions that other
+// processors lack, so it may define no function that another file defines as well: the linker keeps one of them for
+// everybody. Hence templates over a type of that very file, and no standard containers or algorithms.
+namespace tandem::kernels {
+
+/**
+ * `InstructionSet` has
+ *   lanes                 outputs of a vector, 8 or 16
+ *   max_rows              rows of activations whose sums fit into the registers
+ *   Value                 of quantised activations
+ *   Weights, Quad         a quad of inputs: of `lanes` outputs, and of one row in every lane
+ *   Integers, Floats      vectors with a lane for each output
+ *   dot(sums, w, q)       adds the products of a quad, exactly
+ */
+template <typename InstructionSet>
+struct Packed {
+  using Set = InstructionSet;
+  using Block = QuantizedBlock<typename Set::Value>;
+  static constexpr size_t vectors = panel_outputs / Set::lanes;
+
+  static void quantize(const float* values, size_t blocks, std::byte* quantized) {
+    auto* target = reinterpret_cast<Block*>(quantized);
+    for (size_t i = 0; i < blocks; ++i) quantize_block(values + i * block_inputs, target[i]);
+  }
+
+  static void multiply(const PanelProduct& product) {
+    // As even as possible: five rows as three and two keep more sums in flight than four and one.
+    const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
+    for (size_t output = 0; output < product.outputs; output += panel_outputs) {
+      for (size_t piece = 0; piece < pieces; ++piece) {
+        const size_t first = product.rows * piece / pieces;
+        const size_t rows = product.rows * (piece + 1) / pieces - first;
+        // While a panel is multiplied the next one comes from memory, an equal part of it with each piece of the rows.
+        const size_t bytes = panel_bytes(product.blocks);
+        const std::byte* next = product.panels + (output / panel_outputs + 1) * bytes;
+        by_rows<Set::max_rows>(product, {output, first, rows, next + bytes * piece / pieces, cache_line / pieces});
+      }
+    }
+  }
+
+ private:
+  static void quantize_block(const float* values, Block& block) {
+    // The largest size as an integer: floats order like their bits, and so NaN and infinity are the largest of all.
+    int32_t largest_bits = 0;
+    for (size_t i = 0; i < block_inputs; ++i) {
+      int32_t bits;
+      std::memcpy(&bits, values + i, sizeof(bits));
+      bits &= 0x7fffffff;
+      largest_bits = bits > largest_bits ? bits : largest_bits;
+    }
+    float largest;
+    std::memcpy(&largest, &largest_bits, sizeof(largest));
+    // Below this 127 / largest overflows; such a block counts as zero.
+    constexpr float smallest = 127 * 1.17549435e-38F;
+    const float inverse = largest < smallest ? 0.0F : 127.0F / largest;
+    block.scale = largest / 127.0F;
+    int32_t rounded[block_inputs];
+    int32_t sum = 0;
+    for (size_t i = 0; i < block_inputs; ++i) {
+      // A block with NaN or infinity has a scale that makes every product one of them, whatever its values.
+      const float value = largest_bits < 0x7f800000 ? values[i] * inverse : 0.0F;
+      rounded[i] = static_cast<int32_t>(std::nearbyintf(value));
+      sum += rounded[i];
+    }
+    block.correction = -128 * sum;
+    for (size_t i = 0; i < block_inputs; ++i) {
+      block.values[i] = static_cast<typename Set::Value>(rounded[Set::source_of(i)]);
+    }
+  }
+
+  /** Some rows of one panel. */
+  struct Piece {
+    size_t output;  // the panel's first
+    size_t first;
+    size_t rows;
+    const std::byte* ahead;  // what to fetch meanwhile, `ahead_step` bytes with each line of weights
+    size_t ahead_step;
+  };
+
+  /** Finds the product for exactly that number of rows. */
+  template <size_t Rows>
+  static void by_rows(const PanelProduct& product, const Piece& piece) {
+    if constexpr (Rows > 1) {
+      if (piece.rows < Rows) return by_rows<Rows - 1>(product, piece);
+    }
+    const size_t output = piece.output;
+    const std::byte* memory = product.panels + output / panel_outputs * panel_bytes(product.blocks);
+    const auto* blocks = reinterpret_cast<const PackedBlock*>(memory);
+    const Panel panel{blocks, reinterpret_cast<const PackedScales*>(blocks + product.blocks)};
+    const size_t place = piece.first * product.result_stride + output;
+    float sums[Rows][panel_outputs];
+    multiply_panel<Rows>(panel, product, piece, sums);
+    const size_t left = product.outputs - output;
+    const size_t width = left < panel_outputs ? left : panel_outputs;
+    for (size_t row = 0; row < Rows; ++row) {
+      float* result = product.result + place + row * product.result_stride;
+      if (product.addend != nullptr) {
+        const float* addend = product.addend + place + row * product.result_stride;
+        for (size_t i = 0; i < width; ++i) sums[row][i] += addend[i];
+      }
+      std::memcpy(result, sums[row], width * sizeof(float));
+    }
+  }
+
+  template <size_t Rows>
+  static void multiply_panel(const Panel& panel, const PanelProduct& product, const Piece& piece,
+                             float (&result)[Rows][panel_outputs]) {
+    const size_t stride = product.activation_stride;
+    const std::byte* activations = product.activations + piece.first * stride;
+    const std::byte* ahead = piece.ahead;
+    typename Set::Floats totals[Rows][vectors];
+    for (auto& row : totals) {
+      for (auto& total : row) total = Set::broadcast(0.0F);
+    }
+    for (size_t at = 0; at < product.blocks; ++at) {
+      const auto block_of = [&](size_t row) -> const Block& {
+        return reinterpret_cast<const Block*>(activations + row * stride)[at];
+      };
+      typename Set::Integers sums[Rows][vectors];
+      for (size_t row = 0; row < Rows; ++row) {
+        for (auto& sum : sums[row]) sum = Set::broadcast(block_of(row).correction);
+      }
+      // Not further: in one long run of instructions gcc puts all additions last and spills what they wait for.
+#pragma GCC unroll 2
+      for (size_t quad = 0; quad < block_quads; ++quad) {
+        const auto& line = panel.blocks[at].weights[quad];
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += piece.ahead_step;
+        typename Set::Weights weights[vectors];
+        for (size_t v = 0; v < vectors; ++v) weights[v] = Set::load_weights(line[v * Set::lanes]);
+        for (size_t row = 0; row < Rows; ++row) {
+          const auto activation = Set::load_quad(block_of(row).values + quad * quad_inputs);
+          for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::dot(sums[row][v], weights[v], activation);
+        }
+      }
+      for (size_t v = 0; v < vectors; ++v) {
+        const auto scale = Set::load_halves(panel.scales[at].halves + v * Set::lanes);
+        for (size_t row = 0; row < Rows; ++row) {
+          const auto both = Set::multiply(scale, Set::broadcast(block_of(row).scale));
+          totals[row][v] = Set::multiply_add(Set::to_floats(sums[row][v]), both, totals[row][v]);
+        }
+      }
+    }
+    for (size_t row = 0; row < Rows; ++row) {
+      for (size_t v = 0; v < vectors; ++v) Set::store(result[row] + v * Set::lanes, totals[row][v]);
+    }
+  }
+};
+
+}  // namespace tandem::kernels

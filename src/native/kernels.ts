@@ -1,0 +1,30 @@
+import { TandemError } from '../errors.ts'
+import type { Addon } from './addon.ts'
+
+/** What can multiply q8_0 matrices on a CPU; each but ggml is named after the instructions that it needs. */
+export const KERNELS = ['ggml', 'avx2', 'avxvnni', 'avx512vnni'] as const
+export type Kernels = (typeof KERNELS)[number]
+
+/**
+ * The fastest kernels of this processor, or those that the environment variable `TANDEM_KERNELS` names.
+ *
+ * @throws TandemError `invalid-argument` for an unknown name or one that this processor cannot run.
+ */
+export function chooseKernels(native: Addon): Kernels {
+  const available = KERNELS.filter((name) => name === 'ggml' || native.kernels().includes(name))
+  const wanted = process.env['TANDEM_KERNELS']
+  if (wanted === undefined || wanted === '') return fastest(native)
+  const found = available.find((name) => name === wanted)
+  if (found !== undefined) return found
+  const isKnown = KERNELS.some((name) => name === wanted)
+  throw new TandemError(
+    'invalid-argument',
+    isKnown ? 'TANDEM_KERNELS names instructions that this processor lacks' : 'TANDEM_KERNELS is unknown',
+    { expected: available.join(', '), received: wanted, remedy: 'Unset TANDEM_KERNELS to get the fastest' },
+  )
+}
+
+function fastest(native: Addon): Kernels {
+  const [first] = native.kernels()
+  return KERNELS.find((name) => name === first) ?? 'ggml'
+}

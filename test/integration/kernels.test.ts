@@ -1,0 +1,223 @@
+import { describe, expect, test } from 'vitest'
+import { chooseKernels } from '../../src/native/kernels.ts'
+import { loadNative } from '../../src/native/library.ts'
+
+const native = loadNative()
+const PACKED = native.kernels()
+const BLOCK = 32
+const Q8_BLOCK_BYTES = 34
+/** Half precision of 2⁻⁷, a scale of weights. */
+const SCALE_BITS = 0x2000
+const SCALE = 2 ** -7
+
+interface Problem {
+  inputs: number
+  outputs: number
+  rows: number
+  weight(random: () => number): number
+  activation(random: () => number, index: number): number
+}
+
+/** A generator of even numbers in [-1, 1) (mulberry32). */
+function generator(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 31 - 1
+  }
+}
+
+const EVEN: Pick<Problem, 'weight' | 'activation'> = {
+  weight: (random) => Math.floor(random() * 128),
+  activation: (random) => random() * 3,
+}
+
+function fill({ inputs, outputs, rows, weight, activation }: Problem) {
+  const random = generator(inputs * 31 + outputs * 7 + rows)
+  const bytes = Buffer.alloc((outputs * inputs * Q8_BLOCK_BYTES) / BLOCK)
+  const weights = new Float64Array(outputs * inputs)
+  for (let i = 0; i < weights.length; i++) {
+    const block = Math.floor(i / BLOCK) * Q8_BLOCK_BYTES
+    if (i % BLOCK === 0) bytes.writeUInt16LE(SCALE_BITS, block)
+    const value = weight(random)
+    bytes.writeInt8(value, block + 2 + (i % BLOCK))
+    weights[i] = value * SCALE
+  }
+  const activations = Float32Array.from({ length: rows * inputs }, (_, i) => activation(random, i))
+  return { bytes: new Uint8Array(bytes), weights, activations }
+}
+
+type Filled = ReturnType<typeof fill>
+
+function multiply({ bytes, activations }: Filled, kernels: string, inputs: number, threads = 2): Promise<Float32Array> {
+  return native.multiplyMatrix(bytes, activations, { inputs, kernels, threads })
+}
+
+/** The products in double precision, and how far rounding the activations to 8 bits a block may move each. */
+function exact({ weights, activations }: Filled, { inputs, outputs, rows }: Problem) {
+  const products = new Float64Array(rows * outputs)
+  const bounds = new Float64Array(rows * outputs)
+  for (let at = 0; at < products.length; at++) {
+    const row = activations.subarray(Math.floor(at / outputs) * inputs, (Math.floor(at / outputs) + 1) * inputs)
+    const matrix = weights.subarray((at % outputs) * inputs, ((at % outputs) + 1) * inputs)
+    for (let block = 0; block < inputs; block += BLOCK) {
+      const values = row.subarray(block, block + BLOCK)
+      const step = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) / 127
+      for (const [i, value] of values.entries()) {
+        const weight = matrix[block + i] ?? 0
+        products[at] = (products[at] ?? 0) + weight * value
+        // Half a step, and sums in single precision.
+        bounds[at] = (bounds[at] ?? 0) + Math.abs(weight) * (step / 2 + Math.abs(value) * 1e-6)
+      }
+    }
+  }
+  return { products, bounds }
+}
+
+function rootMeanSquare(found: Float32Array, expected: Float64Array): number {
+  const sum = found.reduce((total, value, i) => total + (value - (expected[i] ?? Number.NaN)) ** 2, 0)
+  return Math.sqrt(sum / found.length)
+}
+
+const SHAPES: [string, Problem][] = [
+  ['one block, one output, one row', { inputs: 32, outputs: 1, rows: 1, ...EVEN }],
+  ['a panel that is not full', { inputs: 64, outputs: 21, rows: 3, ...EVEN }],
+  ['an odd number of blocks', { inputs: 96, outputs: 48, rows: 2, ...EVEN }],
+  ['every number of rows that a kernel has', { inputs: 64, outputs: 16, rows: 13, ...EVEN }],
+  ['many rows', { inputs: 768, outputs: 40, rows: 200, ...EVEN }],
+  ['activations that do not fit into a cache', { inputs: 3072, outputs: 33, rows: 130, ...EVEN }],
+  [
+    'the largest weights and activations',
+    { inputs: 128, outputs: 32, rows: 5, weight: () => -128, activation: () => 9 },
+  ],
+  [
+    'alternating extremes',
+    {
+      inputs: 128,
+      outputs: 32,
+      rows: 5,
+      weight: (random) => (random() < 0 ? -128 : 127),
+      activation: (random) => (random() < 0 ? -1e30 : 1e30),
+    },
+  ],
+  ['activations of zero', { inputs: 64, outputs: 16, rows: 4, weight: EVEN.weight, activation: () => 0 }],
+  [
+    'a few large activations among small ones',
+    {
+      inputs: 256,
+      outputs: 32,
+      rows: 6,
+      weight: EVEN.weight,
+      activation: (random, i) => random() * (i % 50 === 0 ? 1000 : 1),
+    },
+  ],
+  [
+    'activations near the smallest floats',
+    {
+      inputs: 64,
+      outputs: 16,
+      rows: 2,
+      weight: EVEN.weight,
+      activation: (random) => random() * 1e-36,
+    },
+  ],
+]
+
+test('this processor has packed kernels, or is none that they were written for', () => {
+  expect(PACKED.length > 0 || process.arch !== 'x64').toBe(true)
+})
+
+describe.each(PACKED)('%s', (kernels) => {
+  test.each(SHAPES)('%s: within the rounding of the activations, no worse than ggml', async (_, problem) => {
+    const filled = fill(problem)
+    const { products, bounds } = exact(filled, problem)
+    const found = await multiply(filled, kernels, problem.inputs)
+    expect(found).toHaveLength(products.length)
+    for (const [i, product] of products.entries()) {
+      const error = Math.abs((found[i] ?? Number.NaN) - product)
+      expect(error, `output ${i}: ${found[i]}, expected ${product}`).toBeLessThanOrEqual((bounds[i] ?? 0) + 1e-35)
+    }
+    const ggml = await multiply(filled, 'ggml', problem.inputs)
+    if (products.length < 40) return // chance decides about so few
+    // ggml keeps the scales of activations in half precision, in which 1e30 and 1e-36 are no numbers.
+    if (!ggml.every(Number.isFinite) || products.every((product) => Math.abs(product) < 1e-30)) return
+    expect(rootMeanSquare(found, products)).toBeLessThanOrEqual(1.02 * rootMeanSquare(ggml, products) + 1e-30)
+  })
+
+  test.each(SHAPES)(
+    '%s: the same to the last bit with any threads, one row at a time, and in all kernels',
+    async (...shape) => {
+      const [, problem] = shape
+      const filled = fill(problem)
+      const found = await multiply(filled, kernels, problem.inputs, 1)
+      for (const threads of [2, 5]) expect(await multiply(filled, kernels, problem.inputs, threads)).toEqual(found)
+      for (const other of PACKED) expect(await multiply(filled, other, problem.inputs)).toEqual(found)
+      const last = { ...filled, activations: filled.activations.slice(-problem.inputs) }
+      expect(await multiply(last, kernels, problem.inputs)).toEqual(found.slice(-problem.outputs))
+    },
+  )
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'an activation of %s leaves no finite number in its row, and the other rows alone',
+    async (bad) => {
+      const problem: Problem = { inputs: 96, outputs: 20, rows: 3, ...EVEN }
+      const filled = fill(problem)
+      const good = await multiply(filled, kernels, problem.inputs)
+      filled.activations[96 + 40] = bad
+      const found = await multiply(filled, kernels, problem.inputs)
+      expect(found.slice(20, 40).some(Number.isFinite)).toBe(false)
+      expect([...found.slice(0, 20), ...found.slice(40)]).toEqual([...good.slice(0, 20), ...good.slice(40)])
+    },
+  )
+})
+
+describe('bad requests', () => {
+  const rows = new Uint8Array(Q8_BLOCK_BYTES)
+  const call = (weights: Uint8Array, activations: Float32Array, inputs: number, kernels = 'ggml') =>
+    native.multiplyMatrix(weights, activations, { inputs, kernels, threads: 1 })
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['half a block', () => call(rows, new Float32Array(16), 16)],
+    ['no activations', () => call(rows, new Float32Array(0), 32)],
+    ['half a row of activations', () => call(rows, new Float32Array(31), 32)],
+    ['half a row of weights', () => call(rows.subarray(1), new Float32Array(32), 32)],
+    ['kernels that there are not', () => call(rows, new Float32Array(32), 32, 'mmx')],
+    ['no numbers', () => call(rows, new Float64Array(32) as unknown as Float32Array, 32)],
+  ])('%s', async (_, request) => {
+    await expect((async () => request())()).rejects.toMatchObject({ code: 'invalid-argument' })
+  })
+})
+
+describe('TANDEM_KERNELS', () => {
+  const choose = (name: string | undefined, available = PACKED) => {
+    const before = process.env['TANDEM_KERNELS']
+    if (name === undefined) delete process.env['TANDEM_KERNELS']
+    else process.env['TANDEM_KERNELS'] = name
+    try {
+      return chooseKernels({ ...native, kernels: () => available })
+    } finally {
+      if (before === undefined) delete process.env['TANDEM_KERNELS']
+      else process.env['TANDEM_KERNELS'] = before
+    }
+  }
+
+  test('names the kernels; without it the fastest are taken', () => {
+    expect(choose(undefined, ['avx512vnni', 'avx2'])).toBe('avx512vnni')
+    expect(choose('', ['avxvnni', 'avx2'])).toBe('avxvnni')
+    expect(choose(undefined, [])).toBe('ggml')
+    expect(choose('ggml')).toBe('ggml')
+    expect(choose('avx2', ['avx512vnni', 'avx2'])).toBe('avx2')
+  })
+
+  test.each(['AVX2', 'sse', 'ggml '])('%s is unknown', (name) => {
+    expect(() => choose(name)).toThrow(expect.objectContaining({ code: 'invalid-argument', received: name }))
+  })
+
+  test('instructions that the processor lacks', () => {
+    expect(() => choose('avx512vnni', ['avx2'])).toThrow(
+      expect.objectContaining({ code: 'invalid-argument', expected: 'ggml, avx2' }),
+    )
+  })
+})

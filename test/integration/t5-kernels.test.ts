@@ -1,0 +1,123 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { convert } from '../../src/convert/convert.ts'
+import { loadNative } from '../../src/native/library.ts'
+import type { LanguageModel } from '../../src/runtime/language-model.ts'
+import { type LoadOptions, load } from '../../src/runtime/load.ts'
+import { divergence, forced } from '../generation/divergence.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const STRIDE = 5
+const GREEDY = { doSample: false, repetitionPenalty: 1 }
+
+/** What f32 answers to a prompt, and its distributions along the answer. */
+interface Reference {
+  inputIds: number[]
+  ids: number[]
+  rows: Float32Array[]
+}
+
+let folder = ''
+const references: Reference[] = []
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tandem-t5-kernels-'))
+  for (const quantization of ['f32', 'q8_0'] as const) {
+    await convert(join(root, 'models/nano-chatlm'), { output: join(folder, `${quantization}.gguf`), quantization })
+  }
+  const lines = (await readFile(join(root, 'scripts/train/heldout.jsonl'), 'utf8')).trim().split('\n')
+  await using model = await load(join(folder, 'f32.gguf'), { device: 'cpu' })
+  for (const line of lines.filter((_, i) => i % STRIDE === 0)) {
+    const { prompt } = JSON.parse(line) as { prompt: string }
+    const { inputIds, ids } = await model.generate(prompt, GREEDY)
+    references.push({ inputIds, ids, rows: await distributions(model, inputIds, ids) })
+  }
+}, 300_000)
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+async function distributions(model: LanguageModel, inputIds: number[], ids: number[]): Promise<Float32Array[]> {
+  return (await forced(model.decoder, inputIds, ids)).map(({ logits }) => logits ?? new Float32Array())
+}
+
+async function open(kernels: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  const before = process.env['TANDEM_KERNELS']
+  process.env['TANDEM_KERNELS'] = kernels
+  try {
+    return await load(join(folder, 'q8_0.gguf'), { device: 'cpu', ...options })
+  } finally {
+    if (before === undefined) delete process.env['TANDEM_KERNELS']
+    else process.env['TANDEM_KERNELS'] = before
+  }
+}
+
+/** Root mean square of the logits' distance from f32, mean KL in nats, and how many answers are f32's. */
+async function nearness(kernels: string) {
+  await using model = await open(kernels)
+  let [squares, logits, kl, rows, same] = [0, 0, 0, 0, 0]
+  for (const { inputIds, ids, rows: expected } of references) {
+    same += String((await model.generate({ inputIds }, GREEDY)).ids) === String(ids) ? 1 : 0
+    const found = await distributions(model, inputIds, ids)
+    for (const [at, row] of expected.entries()) {
+      kl += divergence(row, found[at])
+      squares += row.reduce((sum, value, id) => sum + (value - (found[at]?.[id] ?? Number.NaN)) ** 2, 0)
+      logits += row.length
+      rows++
+    }
+  }
+  return { rootMeanSquare: Math.sqrt(squares / logits), kl: kl / rows, same }
+}
+
+describe.each(loadNative().kernels())('nano-chatlm in q8_0 with %s', (kernels) => {
+  test('the answers of f32 to prompts it has never seen, as near to them as with ggml', {
+    timeout: 300_000,
+  }, async () => {
+    const ours = await nearness(kernels)
+    const ggml = await nearness('ggml')
+    console.log(`${kernels}: ${JSON.stringify(ours)}, ggml: ${JSON.stringify(ggml)}, of ${references.length} prompts`)
+    expect(ours.rootMeanSquare).toBeLessThanOrEqual(1.1 * ggml.rootMeanSquare)
+    expect(ours.kl).toBeLessThanOrEqual(1e-3)
+    expect(ours.same).toBe(references.length)
+  })
+
+  test.each(['f16', 'f32'] as const)('rows of several requests, reordered, with %s keys and values', async (kvType) => {
+    await using model = await open(kernels, { kvType, threads: 2 })
+    await using ggml = await open('ggml', { kvType, threads: 2 })
+    const run = async ({ decoder }: LanguageModel) => {
+      const [first, second] = await Promise.all(
+        [references[0], references[1]].map((reference) => {
+          const inputIds = reference?.inputIds ?? []
+          // The last two tokens are padding to the encoder.
+          const attentionMask = inputIds.map((_, i) => (i < inputIds.length - 2 ? 1 : 0))
+          return decoder.start({ inputIds, attentionMask })
+        }),
+      )
+      if (first === undefined || second === undefined) throw new Error('two prompts were asked for')
+      const rows: Float32Array[] = []
+      const step = async (state: typeof first, tokens: number[][]) => {
+        for (const { logits } of await decoder.step(state, tokens, { candidates: 1, logits: true })) {
+          rows.push(logits ?? new Float32Array())
+        }
+      }
+      await Promise.all([step(first, [[...first.promptIds]]), step(second, [[...second.promptIds, 9, 8, 7]])])
+      decoder.reorder(first, new Array<number>(20).fill(0)) // more than a kernel takes at once
+      await step(
+        first,
+        Array.from({ length: 20 }, (_, i) => [20 + i]),
+      )
+      decoder.reorder(first, [19, 3, 3])
+      await step(first, [[5], [6], [7]])
+      await Promise.all([decoder.dispose(first), decoder.dispose(second)])
+      return rows
+    }
+    const [found, expected] = [await run(model), await run(ggml)]
+    expect(found).toHaveLength(25)
+    // The model would never say these tokens, and a rounding moves what it says next by up to 1e-2.
+    const divergences = expected.map((row, i) => divergence(row, found[i]))
+    expect(Math.max(...divergences)).toBeLessThan(0.05)
+    expect(divergences.reduce((sum, value) => sum + value, 0) / divergences.length).toBeLessThan(5e-3)
+    // A wrong cell or source would leave a row as far from its own as it is from the others.
+    expect(divergence(expected[4], found[5])).toBeGreaterThan(0.1)
+  })
+})
