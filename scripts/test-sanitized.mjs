@@ -14,6 +14,8 @@ const TESTS = [
   'test/integration/hostile-models.test.ts',
   'test/integration/runtime.test.ts',
   'test/integration/quantization.test.ts',
+  'test/integration/kernels.test.ts',
+  'test/integration/t5-kernels.test.ts',
   'test/golden/processors.test.ts',
   'test/golden/generation-nano.test.ts',
 ]

@@ -156,14 +156,16 @@ ggml_tensor* Graph::concatenate(const std::vector<ggml_tensor*>& parts) {
 
 void Graph::expand(ggml_tensor* tensor) { library().ggml_build_forward_expand(graph_, tensor); }
 
-GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel) : cancel_(cancel) {
+GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel)
+    : cancel_(cancel), thread_count_(threads) {
   const Library& llama = library();
-  if (!is_cpu(device)) backends_.push_back(new_backend(device, threads));
+  if (!is_cpu(device)) backends_.push_back(new_backend(device));
   // ggml's scheduler wants the CPU last.
-  backends_.push_back(new_backend(llama.ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), threads));
+  backends_.push_back(new_backend(llama.ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)));
+  set_threads(threads);
 }
 
-BackendHandle GraphRunner::new_backend(ggml_backend_dev_t device, int32_t threads) {
+BackendHandle GraphRunner::new_backend(ggml_backend_dev_t device) {
   const Library& llama = library();
   BackendHandle backend(llama.ggml_backend_dev_init(device, nullptr));
   if (!backend) {
@@ -172,14 +174,23 @@ BackendHandle GraphRunner::new_backend(ggml_backend_dev_t device, int32_t thread
   }
   auto* registry = llama.ggml_backend_dev_backend_reg(device);
   const auto procedure = [&](const char* name) { return llama.ggml_backend_reg_get_proc_address(registry, name); };
-  if (auto* set_threads = reinterpret_cast<ggml_backend_set_n_threads_t>(procedure("ggml_backend_set_n_threads"))) {
-    set_threads(backend.get(), threads);
-  }
   if (auto* set_abort =
           reinterpret_cast<ggml_backend_set_abort_callback_t>(procedure("ggml_backend_set_abort_callback"))) {
     set_abort(backend.get(), is_cancelled, const_cast<CancelFlag*>(&cancel_));
   }
   return backend;
+}
+
+void GraphRunner::set_threads(int32_t threads) {
+  if (threads == threads_) return;
+  threads_ = threads;
+  const Library& llama = library();
+  for (const auto& backend : backends_) {
+    auto* registry = llama.ggml_backend_dev_backend_reg(llama.ggml_backend_get_device(backend.get()));
+    auto* set = reinterpret_cast<ggml_backend_set_n_threads_t>(
+        llama.ggml_backend_reg_get_proc_address(registry, "ggml_backend_set_n_threads"));
+    if (set != nullptr) set(backend.get(), threads);
+  }
 }
 
 ggml_backend_sched_t GraphRunner::scheduler_for(size_t nodes) {
@@ -205,7 +216,11 @@ void GraphRunner::run(Graph& graph) {
     throw EngineError("out-of-memory", "not enough memory for the intermediate results of a step");
   }
   graph.upload_inputs();
+  const auto begin = ThreadCount::Clock::now();
+  set_threads(thread_count_.at(begin));
+  const int64_t lost_before = lost_cores();
   const auto status = llama.ggml_backend_sched_graph_compute(scheduler, graph.graph());
+  thread_count_.record(begin, ThreadCount::Clock::now(), lost_cores() - lost_before);
   if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());
 }

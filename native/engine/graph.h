@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/handles.h"
 #include "engine/operation.h"
+#include "engine/thread_count.h"
 #include "kernels/kernel_set.h"
 
 namespace tandem {
@@ -86,13 +87,16 @@ class GraphRunner {
   void run(Graph& graph);
 
  private:
-  BackendHandle new_backend(ggml_backend_dev_t device, int32_t threads);
+  BackendHandle new_backend(ggml_backend_dev_t device);
+  void set_threads(int32_t threads);
   ggml_backend_sched_t scheduler_for(size_t nodes);
 
   const CancelFlag& cancel_;
   std::vector<BackendHandle> backends_;
   SchedulerHandle scheduler_;
   size_t scheduler_nodes_ = 0;
+  ThreadCount thread_count_;
+  int32_t threads_ = 0;
 };
 
 }  // namespace tandem

@@ -15,7 +15,7 @@
   F(ggml_add) F(ggml_backend_alloc_ctx_tensors_from_buft) F(ggml_backend_buffer_free) F(ggml_backend_buffer_get_size)  \
   F(ggml_backend_buffer_set_usage) F(ggml_backend_dev_backend_reg) F(ggml_backend_dev_buffer_type)                     \
   F(ggml_backend_dev_description) F(ggml_backend_dev_init) F(ggml_backend_dev_memory) F(ggml_backend_dev_name)         \
-  F(ggml_backend_dev_type) F(ggml_backend_free) F(ggml_backend_reg_get_proc_address) F(ggml_backend_reg_name)          \
+  F(ggml_backend_dev_type) F(ggml_backend_free) F(ggml_backend_get_device) F(ggml_backend_reg_get_proc_address) F(ggml_backend_reg_name)          \
   F(ggml_backend_sched_alloc_graph) F(ggml_backend_sched_free) F(ggml_backend_sched_graph_compute)                     \
   F(ggml_backend_sched_new) F(ggml_backend_sched_reset) F(ggml_backend_tensor_get) F(ggml_backend_tensor_set)          \
   F(ggml_blck_size) F(ggml_build_forward_expand) F(ggml_concat) F(ggml_cont) F(ggml_custom_4d)                                           \

@@ -10,6 +10,8 @@ const place = mkdtempSync(join(tmpdir(), 'tandem-exit-'))
 afterAll(() => rmSync(place, { recursive: true }))
 
 const IMPORT = `const { convert, load } = await import(${JSON.stringify(pathToFileURL(join(root, 'dist/index.js')).href)})`
+/** More for the long repetitions: TANDEM_EXITS=200. */
+const EXITS = Number(process.env['TANDEM_EXITS'] ?? 12)
 const CPU = '{ device: "cpu", threads: 1 }'
 const ENDLESS = '{ doSample: false, eosTokenId: null, maxNewTokens: 900 }'
 
@@ -47,7 +49,7 @@ function run(program: string): Promise<number | string | null> {
 describe('process.exit while', () => {
   it.each(Object.entries(WORK))('%s ends the process with its code', async (_, work) => {
     const outcomes: unknown[] = []
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < EXITS; i++) {
       outcomes.push(await run(`${IMPORT}\n${work}\nsetTimeout(() => process.exit(3), ${i % 6})`))
     }
     expect(outcomes).toEqual(outcomes.map(() => 3))
@@ -63,7 +65,7 @@ describe('process.exit while', () => {
       const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(source)})))
       worker.once('message', () => setTimeout(() => process.exit(3), 3))`
     const outcomes: unknown[] = []
-    for (let i = 0; i < 12; i++) outcomes.push(await run(program))
+    for (let i = 0; i < EXITS; i++) outcomes.push(await run(program))
     expect(outcomes).toEqual(outcomes.map(() => 3))
   })
 
