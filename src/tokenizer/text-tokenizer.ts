@@ -1,6 +1,5 @@
 import type { Side, SpecialTokenName } from './config.ts'
 import type { DecodeStream } from './decode-stream.ts'
-import type { PromptPart } from './plain-text.ts'
 import type { ByteSpelling } from './stop-strings.ts'
 
 export interface EncodeOptions {
@@ -29,6 +28,9 @@ export interface DecodeOptions {
   /** Leave out tokens such as `[EOS]`. Default false. */
   skipSpecialTokens?: boolean
 }
+
+/** A part of a prompt: text, or a special token that whoever made the prompt has meant as one. */
+export type PromptPart = string | { specialToken: string }
 
 /**
  * Text to ids and back, whatever file the vocabulary came from. Special tokens that stand in a text become their ids.
