@@ -1,4 +1,5 @@
 import type { GenerationConfig, GenerationOptions } from '../generation/options.ts'
+import type { ChatMessage } from '../template/messages.ts'
 import type {
   BatchEncodeOptions,
   DecodeOptions,
@@ -39,8 +40,12 @@ export interface GenerativeModel extends AsyncDisposable {
   generate(input: GenerationInput, options?: GenerateOptions): Promise<GenerationResult>
   /** Generates one text in pieces; see {@link GenerationStream}. */
   stream(input: GenerationInput, options?: GenerateOptions): GenerationStream
+  /** Answers a chat. */
+  chat(input: string | readonly ChatMessage[], options?: GenerateOptions): GenerationStream
   /** Begins a chat of several turns. An encoder-decoder answers each of its messages by itself. */
   converse(options?: ConversationOptions): Conversation
+  /** Turns a text into ids. */
+  tokenize(text: string, options?: EncodeOptions): Promise<EncodedText>
   /** What `generate` would read for an input: the text after the chat template, if there is one, and its ids. */
   encode(input: GenerationInput, options?: InputOptions): Promise<EncodedInput>
   /** The options that a call with these would run under; throws, or rejects with, what such a call would. */
@@ -73,4 +78,13 @@ export function generationOptions(options: GenerateOptions): GenerationOptions {
     ...rest
   } = options
   return rest as GenerationOptions
+}
+
+/** Those that say how to read the input. */
+export function inputOptions({ appendEos, addGenerationPrompt, tools }: GenerateOptions): InputOptions {
+  return {
+    ...(appendEos === undefined ? {} : { appendEos }),
+    ...(addGenerationPrompt === undefined ? {} : { addGenerationPrompt }),
+    ...(tools === undefined ? {} : { tools }),
+  }
 }

@@ -6,9 +6,10 @@ import { lengthLimit } from '../generation/lengths.ts'
 import type { GenerationConfig, GenerationOptions } from '../generation/options.ts'
 import { resolveGeneration } from '../generation/resolve.ts'
 import type { Engine } from '../native/model.ts'
+import type { ChatMessage } from '../template/messages.ts'
 import { stopStringMatcher } from '../tokenizer/stop-strings.ts'
-import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
-import { Conversation, type ConversationModel, type ConversationOptions } from './conversation.ts'
+import type { EncodedText, EncodeOptions, TextTokenizer } from '../tokenizer/text-tokenizer.ts'
+import { answerOnce, Conversation, type ConversationModel, type ConversationOptions } from './conversation.ts'
 import type { ConvertedModel } from './converted-model.ts'
 import { type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
 import { type GenerationStream, startStream } from './generation-stream.ts'
@@ -93,17 +94,23 @@ export abstract class LanguageModel implements GenerativeModel {
     )
   }
 
+  chat(input: string | readonly ChatMessage[], options: GenerateOptions = {}): GenerationStream {
+    return answerOnce(this.#conversationModel(undefined), input, options)
+  }
+
   converse(options: ConversationOptions = {}): Conversation {
-    const past = this.keepPast()
-    const model: ConversationModel = {
+    return new Conversation(this.#conversationModel(this.keepPast()), options)
+  }
+
+  #conversationModel(past: KeptPastDecoder | undefined): ConversationModel {
+    return {
       contextSize: this.contextSize,
-      hasTurns: past !== undefined,
-      encode: (input) => this.encode(input),
+      hasTurns: this.kind === 'decoder-only',
+      encode: (input, options) => this.encode(input, options),
       run: (input, generate) => this.run(input, generate, past),
-      maxNewTokens: async (options) => this.resolve(generationOptions(options)).maxNewTokens,
+      lengths: async (options) => this.resolve(generationOptions(options)),
       release: async () => past?.release(),
     }
-    return new Conversation(model, options)
   }
 
   /** A decoder that reads only what is new in each of its prompts; undefined for an encoder, which reads all of it. */
@@ -143,6 +150,10 @@ export abstract class LanguageModel implements GenerativeModel {
 
   encode(input: GenerationInput, options: InputOptions = {}): Promise<EncodedInput> {
     return encodeInput(input, options, this.file)
+  }
+
+  tokenize(text: string, options: EncodeOptions = {}): Promise<EncodedText> {
+    return this.tokenizer.encode(text, options)
   }
 
   resolve(options: GenerationOptions): GenerationConfig {
