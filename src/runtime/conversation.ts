@@ -5,6 +5,7 @@ import { type GenerationStream, type StreamedRun, startStream } from './generati
 import { type GenerateOptions, inputOptions } from './generative-model.ts'
 import { type EncodedInput, type GenerationInput, type InputOptions, requireRunOptions } from './input.ts'
 
+/** How a conversation begins. */
 export interface ConversationOptions {
   /** What the system message says; it stays when old turns go. */
   system?: string | undefined
@@ -123,8 +124,12 @@ export class Conversation implements AsyncDisposable {
   }
 
   /**
-   * Answers a text. What an aborted turn had said already stays in the conversation; a turn that fails otherwise leaves
-   * it as it was. Rejects as `generate` does, and with `context-full` when the text alone is too long.
+   * Answers a text: a stream to iterate over or to await. An answer has up to 512 tokens, or as many as the context has
+   * room for, unless `maxNewTokens` or `maxLength` is set in the call or by the model.
+   *
+   * What an aborted turn had said already stays in the conversation; a turn that fails otherwise leaves it as it was.
+   * Rejects as `generate` does, and with `context-full` when the text alone is too long; throws `invalid-argument` while
+   * another answer is being given.
    */
   send(text: string, options: GenerateOptions = {}): GenerationStream {
     if (this.#turn !== undefined) {

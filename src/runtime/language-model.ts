@@ -49,6 +49,7 @@ const SPECIAL_TOKEN_IDS = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'deco
  * it with `await using`, to free its memory and its thread.
  */
 export abstract class LanguageModel implements GenerativeModel {
+  /** Which of the two kinds it is: of a {@link Text2TextModel} or a {@link ChatModel}. */
   abstract readonly kind: GenerativeModel['kind']
   /** What the GGUF file says. */
   readonly file: ConvertedModel
@@ -63,6 +64,7 @@ export abstract class LanguageModel implements GenerativeModel {
     this.decoder = parts.decoder
   }
 
+  /** Text to ids and back, at once. */
   get tokenizer(): TextTokenizer {
     return this.file.tokenizer
   }
@@ -156,6 +158,7 @@ export abstract class LanguageModel implements GenerativeModel {
     return this.tokenizer.encode(text, options)
   }
 
+  /** The options that a call with these would run under, at once; throws what such a call would reject with. */
   resolve(options: GenerationOptions): GenerationConfig {
     const { file, generationConfig, modelDefaults = true } = this.#parts
     const model = modelDefaults
