@@ -29,5 +29,5 @@ const timed = await model.generate('从前有一座山', { ...endless, maxTime: 
 console.log(`time: ${timed.finishReason}, fewer than 900 tokens: ${timed.ids.length < 900}`)
 
 // The model is as good as new after each of them.
-console.log(`after: ${(await model.generate([{ role: 'user', content: '你是谁?' }])).text}`)
+console.log(`after: ${(await model.chat('你是谁?')).text}`)
 await model.dispose()

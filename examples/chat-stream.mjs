@@ -7,7 +7,8 @@ import { load } from 'tandem-llm'
 const question = process.argv[2] ?? '你是谁?'
 const model = await load('nano-qwen') // or '/models/Qwen2.5-0.5B-Instruct'
 
-const stream = model.stream([{ role: 'user', content: question }], { maxNewTokens: 128 })
+// A text is the only message; for more, give a list of { role, content }. model.stream() is the same for any input.
+const stream = model.chat(question)
 for await (const piece of stream) process.stdout.write(piece) // whole characters only, also in Chinese
 process.stdout.write('\n')
 

@@ -26,8 +26,6 @@ console.log(`${kind}, ${type}, ${tokenizer.vocabularySize} tokens (${tokenizer.m
 console.log(`memory: ${memory.total} bytes`)
 
 const model = await load(output)
-const { text } = await model.generate(
-  model.kind === 'decoder-only' ? [{ role: 'user', content: '中国的首都是哪里?' }] : '中国的首都是哪里?',
-)
+const { text } = await model.chat('中国的首都是哪里?')
 console.log(`answer: ${text}`)
 await model.dispose()

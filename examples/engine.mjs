@@ -8,15 +8,14 @@ let model = await engine.load('nano-qwen')
 
 /** Answers, and tries once more with a new engine if the old one has died. */
 async function answer(text) {
-  const messages = [{ role: 'user', content: text }]
   try {
-    return (await model.generate(messages, { maxNewTokens: 64 })).text
+    return (await model.chat(text, { maxNewTokens: 64 })).text
   } catch (error) {
     if (!(error instanceof TandemError) || error.code !== 'engine-crashed') throw error
     console.log(`${error.code}: ${error.received}`)
     await engine.restart() // an engine that has died holds no models any more
     model = await engine.load('nano-qwen')
-    return (await model.generate(messages, { maxNewTokens: 64 })).text
+    return (await model.chat(text, { maxNewTokens: 64 })).text
   }
 }
 

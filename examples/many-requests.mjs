@@ -6,7 +6,7 @@ import { load } from 'tandem-llm'
 const questions = ['你是谁?', '天空是什么颜色?', '一年有几个月?', '中国的首都是哪里?', 'What is the capital of France?']
 
 const model = await load('nano-qwen')
-const ask = async (content) => (await model.generate([{ role: 'user', content }], { maxNewTokens: 64 })).text
+const ask = async (question) => (await model.chat(question, { maxNewTokens: 64 })).text
 
 // Begin as many as you like: they share the model's thread, and their steps take turns.
 const answers = await Promise.all(questions.map(ask))

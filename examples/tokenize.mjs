@@ -6,7 +6,7 @@ import { load } from 'tandem-llm'
 const model = await load('nano-qwen')
 const { tokenizer } = model
 
-const { inputIds, tokens } = await tokenizer.encode('你好，世界')
+const { inputIds, tokens } = await model.tokenize('你好，世界')
 console.log(`ids: ${inputIds.join(' ')}`)
 console.log(`tokens: ${tokens.join(' ')}`) // as the vocabulary spells them: byte-level BPE writes bytes as letters
 console.log(`text: ${await tokenizer.decode(inputIds)}`)
