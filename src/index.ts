@@ -3,6 +3,7 @@
  * transformers does.
  */
 export {
+  type ConversionProgress,
   type ConversionReport,
   type ConvertOptions,
   convert,
@@ -10,7 +11,19 @@ export {
   type Quantization,
 } from './convert/convert.ts'
 export { type ErrorCode, type ErrorDetails, TandemError } from './errors.ts'
-export type { GenerationConfig, GenerationOptions, SearchMode } from './generation/options.ts'
+export type {
+  BeamOptions,
+  CommonOptions,
+  ContrastiveOptions,
+  GenerationConfig,
+  GenerationOptions,
+  LogitsProcessorCallback,
+  PrefixAllowedTokensFn,
+  ReturnOptions,
+  SampleOption,
+  SamplingOptions,
+  SearchMode,
+} from './generation/options.ts'
 export type { NativeDevice } from './native/addon.ts'
 export type { NativeDescription, Variant, VariantObstacle } from './native/library.ts'
 export {
@@ -46,7 +59,7 @@ export type {
 } from './runtime/generation-run.ts'
 export type { GenerationStream } from './runtime/generation-stream.ts'
 export type { GenerateOptions, GenerativeModel, ModelTokenizer } from './runtime/generative-model.ts'
-export type { GenerationInput, InputOptions, TokenInput } from './runtime/input.ts'
+export type { EncodedInput, GenerationInput, InputOptions, TokenInput } from './runtime/input.ts'
 export { type InspectOptions, inspect, type ModelInspection } from './runtime/inspection.ts'
 export { LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
 export { type LoadOptions, load } from './runtime/load.ts'

@@ -14,14 +14,17 @@ export { converterVersion } from './metadata.ts'
 export type { Fallback } from './plan.ts'
 export { QUANTIZATION_NAMES, type Quantization, requireQuantization } from './quantization.ts'
 
-/** Where a conversion is; `done` and `total` are bytes of the source. */
+/** Where a conversion is. */
 export interface ConversionProgress {
   /** Name in GGUF of the tensor that is converted now. */
   tensor: string
+  /** Bytes of the source that have been read. */
   done: number
+  /** Bytes of the source in all. */
   total: number
 }
 
+/** Options of {@link convert}. */
 export interface ConvertOptions {
   /** Path of the GGUF file to write; an existing file is replaced once the new one is complete. */
   output: string
@@ -34,18 +37,25 @@ export interface ConvertOptions {
    * report names them. Such a model computes NaN wherever it meets them.
    */
   allowNonfinite?: boolean
+  /** Called for every piece of a tensor that has been read. What it throws ends the conversion, which rejects with it. */
   onProgress?: (progress: ConversionProgress) => void
+  /** Ends the conversion, which rejects with `aborted`; the output is as it was. */
   signal?: AbortSignal
   /** ggml's conversion of rows, for a caller that has the addon loaded in its own way; default: loads it. */
   convertRows?: ConvertRows
 }
 
+/** What a conversion has made. */
 export interface ConversionReport {
+  /** Path of the file, as it was given. */
   output: string
   /** `general.architecture` of the file. */
   architecture: string
+  /** Type of the weights, or mix of types, that was asked for. */
   quantization: Quantization
+  /** How many tensors the file has. */
   tensors: number
+  /** Values of all tensors; one that two modules share counts once. */
   parameters: number
   /** Tensors whose rows the type cannot hold, and what they became. */
   fallbacks: Fallback[]
@@ -55,6 +65,7 @@ export interface ConversionReport {
   warnings: string[]
   /** Size of the file. */
   bytes: number
+  /** From the call to the complete file. */
   seconds: number
 }
 
@@ -64,6 +75,10 @@ export interface ConversionReport {
  * their own, one for each core.
  * @throws TandemError `invalid-argument`, `unsupported-option`, `not-found`, `invalid-file`, `unsupported-model`, `io` or
  * `aborted`; the output then is as it was before
+ *
+ * @example
+ * const report = await convert('/models/Qwen2.5-0.5B-Instruct', { output: 'qwen.gguf', quantization: 'q4_k_m' })
+ * console.log(`${report.bytes} bytes`, report.fallbacks, report.warnings)
  */
 export async function convert(model: string, options: ConvertOptions): Promise<ConversionReport> {
   const started = performance.now()

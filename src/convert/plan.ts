@@ -16,8 +16,11 @@ export interface TensorPlan extends SourceTensor {
 
 /** A tensor whose rows the wanted type cannot hold. */
 export interface Fallback {
+  /** Name in GGUF. */
   tensor: string
+  /** Type that was asked for. */
   wanted: string
+  /** Type that it became. */
   type: string
   /** Values of a row. */
   rowLength: number

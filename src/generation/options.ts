@@ -16,6 +16,7 @@ export interface CommonOptions {
   stopStrings?: string | readonly string[] | null
   /** One id or several; any of them ends the text. */
   eosTokenId?: number | readonly number[] | null
+  /** Id of padding: in a prompt of a decoder-only model it is not attended to, unless it ends texts as well. */
   padTokenId?: number | null
   /** Divides the positive scores of tokens that are already there and multiplies the negative ones. */
   repetitionPenalty?: number | null
@@ -33,6 +34,7 @@ export interface CommonOptions {
   forcedBosTokenId?: number | null
   /** The token, or tokens, of which one ends a text at its full length. */
   forcedEosTokenId?: number | readonly number[] | null
+  /** Tokens that must not appear. */
   suppressTokens?: readonly number[] | null
   /** Tokens that must not come first. */
   beginSuppressTokens?: readonly number[] | null
@@ -48,6 +50,7 @@ export interface CommonOptions {
   logitsProcessor?: LogitsProcessorCallback | readonly LogitsProcessorCallback[] | null
 }
 
+/** Gives the ids of which one must come next. */
 export type PrefixAllowedTokensFn = (ids: readonly number[]) => readonly number[]
 
 /** Changes the scores `[vocabulary]` of the next token in place; `ids` are all ids so far, the decoder's prompt too. */
@@ -55,14 +58,21 @@ export type LogitsProcessorCallback = (ids: readonly number[], scores: Float32Ar
 
 /** How tokens are drawn. */
 export interface SamplingOptions {
+  /** Scores are divided by it: above 1 the draws vary more, below 1 less. Default 1. */
   temperature?: number | null
   /** Draw from so many of the best tokens; 0 is no limit, 50 the default. */
   topK?: number | null
+  /** Draw from the fewest best tokens whose probabilities add up to this, 0 to 1 (nucleus; Holtzman et al. 2019). */
   topP?: number | null
+  /** Draw from tokens with at least this share of the best token's probability, 0 to 1 (Nguyen et al. 2024). */
   minP?: number | null
+  /** Draw from the best tokens until their entropy reaches this share of the whole, 0 to 1 (Potraghloo et al. 2025). */
   topH?: number | null
+  /** Draw from the tokens whose information is nearest to the expected, up to this probability (Meister et al. 2022). */
   typicalP?: number | null
+  /** Draw from tokens with at least this probability (Hewitt et al. 2022). */
   epsilonCutoff?: number | null
+  /** As `epsilonCutoff`, with a limit that falls where the entropy is high (Hewitt et al. 2022). */
   etaCutoff?: number | null
   /** An integer: the draws are those of `torch.manual_seed(seed)` on a CPU. Without one, a fresh seed is drawn and reported. */
   seed?: number | null
@@ -70,14 +80,20 @@ export interface SamplingOptions {
 
 /** How beams are kept. */
 export interface BeamOptions {
+  /** Texts that are kept beside each other; 1, the default, is no beam search. */
   numBeams?: number | null
   /** Beams' scores are divided by their length to this power: above 0 favours long texts. */
   lengthPenalty?: number | null
+  /**
+   * True: ends with `numBeams` finished texts. False, the default: when it is unlikely that better ones come. `never`: when
+   * none can come.
+   */
   earlyStopping?: boolean | 'never' | null
 }
 
 /** Sampling and beams return up to so many texts. */
 export interface ReturnOptions {
+  /** Texts to return, at most `numBeams` for beams. Default 1. */
   numReturnSequences?: number | null
 }
 
@@ -85,10 +101,13 @@ export interface ReturnOptions {
 export interface ContrastiveOptions {
   /** From 0 (only the model's confidence) to 1 (only the difference). */
   penaltyAlpha?: number | null
+  /** Candidates of each step; above 1. Default 50. */
   topK?: number | null
 }
 
+/** Whether anything is drawn. */
 export interface SampleOption {
+  /** True: draws tokens, or beams. False, the default: takes the best. */
   doSample?: boolean | null
 }
 

@@ -15,14 +15,19 @@ export interface LibraryFiles {
   llama: string
 }
 
+/** A device that llama.cpp can compute on. */
 export interface NativeDevice {
+  /** What `load` takes as `device`: `CPU`, `CUDA0`, … */
   name: string
+  /** For people: the name of the product. */
   description: string
   /** ggml's device type: `cpu`, `gpu`, `igpu` or `accelerator`. */
   type: string
   /** ggml's backend registry: `CPU`, `CUDA`, `Vulkan`, `Metal`, … */
   backend: string
+  /** Bytes, at the time of the call. */
   memoryFree: number
+  /** Bytes. */
   memoryTotal: number
 }
 

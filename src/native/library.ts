@@ -21,7 +21,9 @@ let obstacles: VariantObstacle[] = []
 
 /** A variant of llama.cpp that cannot be used here, and why, in the loader's own words where it has any. */
 export interface VariantObstacle {
+  /** The build of llama.cpp. */
   variant: Variant
+  /** Why it cannot be used. */
   obstacle: string
 }
 

@@ -2,16 +2,23 @@ import { availableParallelism } from 'node:os'
 import { TandemError } from '../errors.ts'
 import { architectureNumber, architectureOf, type ModelFile } from './model-file.ts'
 
+/** How the engine of a model is opened. */
 export interface OpenOptions {
-  /** `auto`, `cpu`, `cuda`, `vulkan`, `metal` or the name of one device. */
+  /**
+   * `auto` (the first GPU of the richest build of llama.cpp that opens here, else the CPU), `cpu`, `cuda`, `vulkan`,
+   * `metal` or the name of one device. Default `auto`.
+   */
   device?: string
   /** Default: all cores; one for models of a few megabytes, which gain nothing from more. */
   threads?: number
-  /** Tokens of all sequences that live at once; also the longest source of an encoder-decoder. */
+  /**
+   * Tokens of all sequences that live at once; also the longest source of an encoder-decoder. Default: 2048 for an
+   * encoder-decoder; for others what the model was trained for, 4096 at most.
+   */
   contextSize?: number
   /** Stored keys and values; f32 models default to f32, all others to f16. */
   kvType?: 'f32' | 'f16'
-  /** Hypotheses that may live at once in a decoder-only model. */
+  /** Hypotheses that may live at once in a decoder-only model: 255 at most, default 63. */
   maxSequences?: number
 }
 

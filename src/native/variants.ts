@@ -5,6 +5,7 @@ import type { LibraryFiles } from './addon.ts'
 
 /** Builds of llama.cpp that node-llama-cpp ships, the richest first. */
 export const VARIANTS = ['cuda', 'vulkan', 'metal', 'cpu'] as const
+/** One of the builds of llama.cpp that node-llama-cpp ships: `cpu`, `cuda`, `vulkan`, `metal`. */
 export type Variant = (typeof VARIANTS)[number]
 
 /** A build that is installed. */

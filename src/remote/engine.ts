@@ -11,6 +11,7 @@ import { type MessagePortLike, portLink } from './port.ts'
 import { RemoteModel } from './remote-model.ts'
 import { startWorker } from './worker.ts'
 
+/** Options of {@link startEngine}. */
 export interface EngineOptions extends ConnectOptions {
   /**
    * `process`: a child process, whose end, however sudden, leaves this process alive. `worker`: a worker thread, which
@@ -21,6 +22,7 @@ export interface EngineOptions extends ConnectOptions {
   host?: string | URL
 }
 
+/** Options of {@link connectEngine}. */
 export interface ConnectOptions {
   /** Ends the start; rejects with `aborted`. */
   signal?: AbortSignal
@@ -60,6 +62,8 @@ export async function startEngine(options: EngineOptions): Promise<RemoteEngine>
 /**
  * Uses an engine that `serveEngine` serves on the other side of a port, such as one in a utility process of Electron.
  * `connect` gives a new port, whose messages nobody has read yet; it is called again for `restart`.
+ *
+ * Rejects with `aborted`, `engine-crashed` when the port closes before it has begun, or what `connect` throws.
  *
  * @example
  * const engine = await connectEngine(() => {

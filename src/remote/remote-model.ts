@@ -1,10 +1,12 @@
 import { TandemError } from '../errors.ts'
 import type { GenerationConfig, GenerationOptions } from '../generation/options.ts'
-import { Conversation, type ConversationOptions } from '../runtime/conversation.ts'
+import { type AnsweringModel, answerOnce, Conversation, type ConversationOptions } from '../runtime/conversation.ts'
 import type { GenerationResult } from '../runtime/generation-run.ts'
 import { type GenerationStream, startStream } from '../runtime/generation-stream.ts'
 import { type GenerateOptions, type GenerativeModel, generationOptions } from '../runtime/generative-model.ts'
 import { type EncodedInput, type GenerationInput, type InputOptions, requireRunOptions } from '../runtime/input.ts'
+import type { ChatMessage } from '../template/messages.ts'
+import type { EncodedText, EncodeOptions } from '../tokenizer/text-tokenizer.ts'
 import type { Connection } from './connection.ts'
 import { requirePortable } from './portable-options.ts'
 import type { ModelDescription } from './protocol.ts'
@@ -49,22 +51,34 @@ export class RemoteModel implements GenerativeModel {
     return startStream(this.#run({ input: async () => input, options: () => options, pieces: true }))
   }
 
+  chat(input: string | readonly ChatMessage[], options: GenerateOptions = {}): GenerationStream {
+    const model = this.#answeringModel((input, options) => this.#run({ input, options, pieces: true }))
+    return answerOnce(model, input, options)
+  }
+
   converse(options: ConversationOptions = {}): Conversation {
     const past = ++this.#conversations
-    const model = {
+    const model = this.#answeringModel((input, options) => this.#run({ input, options, past, pieces: true }))
+    const release = () => freed(this.#connection.call('release', { model: this.#model, past }).answer)
+    return new Conversation({ ...model, release }, options)
+  }
+
+  #answeringModel(run: AnsweringModel['run']): AnsweringModel {
+    return {
       contextSize: this.contextSize,
       hasTurns: this.kind === 'decoder-only',
-      encode: (input: GenerationInput) => this.encode(input),
-      run: (input: () => Promise<GenerationInput>, options: () => GenerateOptions) =>
-        this.#run({ input, options, past, pieces: true }),
-      maxNewTokens: async (options: GenerateOptions) => (await this.resolve(generationOptions(options))).maxNewTokens,
-      release: () => freed(this.#connection.call('release', { model: this.#model, past }).answer),
+      encode: (input, options) => this.encode(input, options),
+      run,
+      lengths: (options) => this.resolve(generationOptions(options)),
     }
-    return new Conversation(model, options)
   }
 
   encode(input: GenerationInput, options: InputOptions = {}): Promise<EncodedInput> {
     return this.#connection.call('encode', { model: this.#model, input, options }).answer
+  }
+
+  tokenize(text: string, options: EncodeOptions = {}): Promise<EncodedText> {
+    return this.tokenizer.encode(text, options)
   }
 
   async resolve(options: GenerationOptions): Promise<GenerationConfig> {

@@ -21,7 +21,10 @@ export interface CacheOptions {
 /** Files of a model folder that decide what it computes. */
 const RELEVANT_EXTENSIONS = new Set(['.json', '.jinja', '.safetensors'])
 
-/** `$TANDEM_CACHE`, else the platform's own place for caches. */
+/**
+ * Folder of converted models: `$TANDEM_CACHE`, else the platform's own place for caches. It need not exist. Whatever it
+ * holds can be removed while no model is loaded from it.
+ */
 export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
   const chosen = environment['TANDEM_CACHE']
   if (chosen) return chosen

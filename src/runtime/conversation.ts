@@ -1,9 +1,11 @@
 import { TandemError } from '../errors.ts'
-import type { ChatMessage } from '../template/messages.ts'
+import type { GenerationConfig } from '../generation/options.ts'
+import { type ChatMessage, requireMessages } from '../template/messages.ts'
 import { type GenerationStream, type StreamedRun, startStream } from './generation-stream.ts'
-import type { GenerateOptions } from './generative-model.ts'
-import { type EncodedInput, type GenerationInput, requireRunOptions } from './input.ts'
+import { type GenerateOptions, inputOptions } from './generative-model.ts'
+import { type EncodedInput, type GenerationInput, type InputOptions, requireRunOptions } from './input.ts'
 
+/** How a conversation begins. */
 export interface ConversationOptions {
   /** What the system message says; it stays when old turns go. */
   system?: string | undefined
@@ -13,21 +15,74 @@ export interface ConversationOptions {
   onForget?: ((messages: readonly ChatMessage[]) => void) | undefined
 }
 
-/** What a conversation needs of its model. */
-export interface ConversationModel {
+/** What answering needs of a model. */
+export interface AnsweringModel {
   /** Tokens that a prompt and its answer may have together. */
   readonly contextSize: number
   /** False: every message is answered by itself, as models without a template do. */
   readonly hasTurns: boolean
-  encode(input: GenerationInput): Promise<EncodedInput>
+  encode(input: GenerationInput, options?: InputOptions): Promise<EncodedInput>
   run(input: () => Promise<GenerationInput>, options: () => GenerateOptions): StreamedRun
-  /** `max_new_tokens` that a call with these options would have, wherever it was set. */
-  maxNewTokens(options: GenerateOptions): Promise<number | undefined>
+  /** The two lengths that a call with these options would have, wherever they were set. */
+  lengths(options: GenerateOptions): Promise<Pick<GenerationConfig, 'maxNewTokens' | 'maxLength'>>
+}
+
+/** What a conversation needs of its model. */
+export interface ConversationModel extends AnsweringModel {
+  /** Frees what was kept between turns. */
   release(): Promise<void>
 }
 
 /** Tokens of an answer when nobody says how many. */
 const DEFAULT_NEW_TOKENS = 512
+
+/** ChatLM's own program ends every message with its end token. */
+const WITHOUT_TURNS = { appendEos: true }
+
+/** Answers messages, or a text as the only one, and keeps nothing of it. */
+export function answerOnce(
+  model: AnsweringModel,
+  input: string | readonly ChatMessage[],
+  options: GenerateOptions,
+): GenerationStream {
+  requireRunOptions(options)
+  const given = inputOptions(options)
+  return startStream(
+    answer(model, options, async (wanted) => {
+      if (!model.hasTurns)
+        return { input: typeof input === 'string' ? input : requireMessages(input), length: wanted(1) }
+      const messages = typeof input === 'string' ? [{ role: 'user', content: input }] : requireMessages(input)
+      const { inputIds } = await model.encode(messages, given)
+      // A prompt that leaves no room is refused by the run, with both numbers.
+      const room = Math.max(model.contextSize - inputIds.length, 1)
+      return { input: messages, length: Math.min(wanted(inputIds.length), room) }
+    }),
+  )
+}
+
+/** Tokens that the answer to a prompt of so many tokens (of the decoder) is to have at most, the context aside. */
+type WantedLength = (promptLength: number) => number
+
+/** An answer that has not begun; `prepare` gives what it reads, and how many tokens it may have. */
+function answer(
+  model: AnsweringModel,
+  options: GenerateOptions,
+  prepare: (wanted: WantedLength) => Promise<{ input: GenerationInput; length: number }>,
+): StreamedRun {
+  const preset = model.hasTurns ? {} : WITHOUT_TURNS
+  let length = 0
+  const read = async (): Promise<GenerationInput> => {
+    const { maxNewTokens, maxLength } = await model.lengths(options)
+    const prepared = await prepare(
+      (promptLength) => maxNewTokens ?? (maxLength === undefined ? DEFAULT_NEW_TOKENS : maxLength - promptLength),
+    )
+    length = prepared.length
+    return prepared.input
+  }
+  // A `maxLength` that the prompt has reached already is refused by the run.
+  const limit = () => (length > 0 ? { maxNewTokens: length } : {})
+  return model.run(read, () => ({ ...preset, ...options, ...limit() }) as GenerateOptions)
+}
 
 /**
  * A chat of several turns. Each turn reads only what is new in it: the keys and values of what came before are kept. When
@@ -69,8 +124,12 @@ export class Conversation implements AsyncDisposable {
   }
 
   /**
-   * Answers a text. What an aborted turn had said already stays in the conversation; a turn that fails otherwise leaves
-   * it as it was. Rejects as `generate` does, and with `context-full` when the text alone is too long.
+   * Answers a text: a stream to iterate over or to await. An answer has up to 512 tokens, or as many as the context has
+   * room for, unless `maxNewTokens` or `maxLength` is set in the call or by the model.
+   *
+   * What an aborted turn had said already stays in the conversation; a turn that fails otherwise leaves it as it was.
+   * Rejects as `generate` does, and with `context-full` when the text alone is too long; throws `invalid-argument` while
+   * another answer is being given.
    */
   send(text: string, options: GenerateOptions = {}): GenerationStream {
     if (this.#turn !== undefined) {
@@ -80,22 +139,13 @@ export class Conversation implements AsyncDisposable {
     }
     requireRunOptions(options)
     const turn: ChatMessage = { role: 'user', content: text }
-    let maxNewTokens = DEFAULT_NEW_TOKENS
-    const prepare = async (): Promise<GenerationInput> => {
-      const wanted = (await this.#model.maxNewTokens(options)) ?? DEFAULT_NEW_TOKENS
-      const { input, room } = await this.#fit(turn, wanted)
-      maxNewTokens = Math.min(wanted, room)
-      return input
-    }
-    // ChatLM's own program ends every message with its end token.
-    const preset = this.#model.hasTurns ? {} : { appendEos: true }
-    const run = this.#model.run(prepare, () => ({ ...preset, ...options, maxNewTokens }) as GenerateOptions)
+    const run = answer(this.#model, options, (wanted) => this.#fit(turn, wanted))
     const stream = startStream(run)
     this.#turn = { run, stream }
     const remember = () => {
       this.#turn = undefined
-      const answer = run.result()
-      if (answer.ids.length > 0) this.#messages.push(turn, { role: 'assistant', content: answer.text })
+      const { text: said, ids } = run.result()
+      if (ids.length > 0) this.#messages.push(turn, { role: 'assistant', content: said })
     }
     stream.then(remember, (error: unknown) => {
       if (error instanceof TandemError && error.code === 'aborted') remember()
@@ -116,15 +166,16 @@ export class Conversation implements AsyncDisposable {
     await this.dispose()
   }
 
-  /** The prompt of a turn, without the oldest turns if there is no room for them, and the room that an answer has. */
-  async #fit(turn: ChatMessage, wanted: number): Promise<{ input: GenerationInput; room: number }> {
-    if (!this.#model.hasTurns) return { input: String(turn.content), room: wanted }
+  /** The prompt of a turn, without the oldest turns if there is no room for them, and the length of its answer. */
+  async #fit(turn: ChatMessage, wanted: WantedLength): Promise<{ input: GenerationInput; length: number }> {
+    if (!this.#model.hasTurns) return { input: String(turn.content), length: wanted(1) }
     const { contextSize } = this.#model
     while (true) {
       const input = [...this.messages, turn]
       const { inputIds } = await this.#model.encode(input)
       const room = contextSize - inputIds.length
-      if (room >= wanted || (this.#messages.length === 0 && room > 0)) return { input, room }
+      const length = wanted(inputIds.length)
+      if (room >= length || (this.#messages.length === 0 && room > 0)) return { input, length: Math.min(length, room) }
       if (this.#messages.length === 0) {
         throw new TandemError('context-full', 'The message does not fit into the context', {
           expected: `fewer than ${contextSize} tokens with its template`,

@@ -23,7 +23,9 @@ export interface ChatFormat {
 
 /** All that a GGUF file knows beside its weights. */
 export interface ConvertedModel extends ChatFormat {
+  /** Path of the GGUF file, in the cache where a folder was loaded. */
   path: string
+  /** Its table: metadata and tensors. */
   gguf: GgufFile
   /** `general.architecture`: `t5`, `qwen2`, … */
   architecture: string

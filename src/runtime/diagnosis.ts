@@ -12,26 +12,37 @@ import { type Finding, findings } from './findings.ts'
 import { describeProcessor, type Processor } from './processor.ts'
 import { type SystemMemory, systemMemory } from './system-memory.ts'
 
+/** The system that Tandem runs on. */
 export interface Platform {
+  /** `process.platform`: `linux`, `darwin`, `win32`. */
   os: string
+  /** Version of its kernel. */
   release: string
+  /** `process.arch`: `x64`, `arm64`. */
   arch: string
+  /** Version of Node.js. */
   node: string
   /** Version of the GNU C library; undefined on other systems. */
   glibc?: string
 }
 
+/** The folder of converted models. */
 export interface CacheState {
+  /** Its path; it need not exist yet. */
   directory: string
+  /** How many files it holds. */
   files: number
   /** Size of the files, bytes. */
   size: number
+  /** Whether models can be converted into it, found out by trying. */
   isWritable: boolean
 }
 
 /** What went wrong while a part was looked at. */
 export interface Trouble {
+  /** Code of the `TandemError`, or of the system: `EACCES`, … */
   code: string
+  /** One line. */
   message: string
   /** What to do about it, if the one who found it knows. */
   remedy?: string
@@ -39,20 +50,27 @@ export interface Trouble {
 
 /** What this machine and this installation can do. A part that could not be looked at says why. */
 export interface Diagnosis {
+  /** Operating system, processor kind, Node.js. */
   platform: Platform
+  /** The processor and its instruction sets. */
   processor: Processor | { trouble: Trouble }
+  /** Bytes, with the limits of containers. */
   memory: SystemMemory | { trouble: Trouble }
   /** llama.cpp as it was opened. `trouble` where none could be. */
   library: NativeDescription & { trouble?: Trouble }
+  /** What llama.cpp can compute on; empty where it cannot be opened. */
   devices: NativeDevice[]
+  /** The folder of converted models. */
   cache: CacheState | { trouble: Trouble }
   /** null: not installed, or not readable. */
   versions: { tandem: string | null; nodeLlamaCpp: string | null; llamaCpp: string | null }
   /** Whether llama.cpp was opened with a CPU backend: without one no model runs. */
   canRun: boolean
+  /** What is wrong or could be better, the worst first. */
   findings: Finding[]
 }
 
+/** Options of {@link diagnose}. */
 export interface DiagnosisOptions {
   /** Folder of converted models; default as `load` has it. */
   cacheDirectory?: string
@@ -63,6 +81,10 @@ export interface DiagnosisOptions {
 /**
  * Looks at everything that Tandem needs. Opens llama.cpp as `load` would with the device `auto`, and writes nothing but
  * an empty folder in the cache, which it removes again. Never rejects because of a broken installation.
+ *
+ * @example
+ * const { canRun, findings } = await diagnose()
+ * if (!canRun) for (const { problem, remedy } of findings) console.error(`${problem}: ${remedy}`)
  */
 export async function diagnose({ cacheDirectory: folder, root }: DiagnosisOptions = {}): Promise<Diagnosis> {
   const { library, devices } = openLibrary()

@@ -4,7 +4,9 @@ import type { Diagnosis } from './diagnosis.ts'
 export interface Finding {
   /** A note is about what could be had, not about what fails. */
   severity: 'error' | 'warning' | 'note'
+  /** What is wrong, one sentence. */
   problem: string
+  /** What to do about it. */
   remedy: string
 }
 

@@ -25,6 +25,7 @@ export interface GeneratedSequence {
   ids: number[]
   /** Sum of log-probabilities over the length penalty, for beams; null for every other search. */
   score: number | null
+  /** Why it ended: `eos`, `length`, `stop` or `abort`. */
   finishReason: FinishReason
 }
 
@@ -36,7 +37,9 @@ export interface GenerationResult extends GeneratedSequence {
   seed: number | null
   /** Text that was encoded, when the input was text or messages. */
   prompt: string | undefined
+  /** What the model has read, without its decoder's start token. */
   inputIds: number[]
+  /** Tokens of the input, and of all sequences together. */
   usage: { inputTokens: number; outputTokens: number }
   /** Milliseconds: `encodeMs` is the time until the prompt was read, `decodeMs` the rest. */
   timings: { loadMs: number; encodeMs: number; decodeMs: number; steps: number }
@@ -44,7 +47,9 @@ export interface GenerationResult extends GeneratedSequence {
 
 /** A text of a beam search that has ended or still goes on. */
 export interface BeamText {
+  /** New text so far, special tokens left out. */
   text: string
+  /** New ids so far. */
   ids: number[]
   /** Comparable between texts of different lengths: divided by the length penalty. */
   score: number

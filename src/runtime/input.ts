@@ -7,6 +7,7 @@ import type { ConvertedModel } from './converted-model.ts'
 
 /** Token ids, for those who encode themselves. */
 export interface TokenInput {
+  /** From 0 to the vocabulary's end; one sequence, padding allowed. */
   inputIds: readonly number[]
   /** 1 for a token, 0 for padding; default is as transformers has it. */
   attentionMask?: readonly number[]
@@ -15,6 +16,7 @@ export interface TokenInput {
 /** A text, the messages of a chat, or token ids. */
 export type GenerationInput = string | readonly ChatMessage[] | readonly number[] | TokenInput
 
+/** How an input is read. */
 export interface InputOptions {
   /** Put the end-of-sequence token behind the prompt, as ChatLM's own program does. Default false. */
   appendEos?: boolean
@@ -26,8 +28,11 @@ export interface InputOptions {
 
 /** An input in ids; `attentionMask` stays open when nobody gave one. */
 export interface EncodedInput {
+  /** The text that was encoded, with the chat template applied; undefined where the input was ids. */
   text: string | undefined
+  /** From 0 to the vocabulary's end. */
   inputIds: readonly number[]
+  /** 1 for a token, 0 for padding; as long as `inputIds`. */
   attentionMask: readonly number[] | undefined
 }
 

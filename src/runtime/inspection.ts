@@ -11,6 +11,7 @@ import { locateModel } from './locate.ts'
 import { estimateMemory, type MemoryEstimate, type MemoryOptions } from './memory.ts'
 import { type InspectedModule, moduleTree, type TreeTensor, tensorTree } from './module-tree.ts'
 
+/** Options of {@link inspect}. */
 export interface InspectOptions extends MemoryOptions {
   /** Type of the weights, or a mix of types, that a folder would be converted to. Default `q8_0`. */
   quantization?: string
@@ -18,19 +19,25 @@ export interface InspectOptions extends MemoryOptions {
 
 /** What a model is, without its weights being read. */
 export interface ModelInspection {
+  /** Last part of the path, without `.gguf`. */
   name: string
+  /** Of the folder or file. */
   path: string
+  /** Which of the two kinds of models it is. */
   kind: 'encoder-decoder' | 'decoder-only'
   /** `general.architecture`: `t5`, `qwen2`, … */
   architecture: string
   /** Of the file, or the one that a folder would be converted to. */
   quantization: string | null
-  /** Values of all tensors, and the bytes that they take; by type as well. */
+  /** Values of all tensors, those that modules share counted once. */
   parameters: number
+  /** Bytes of all tensors, as converted. */
   bytes: number
+  /** Number of tensors and bytes by type: `{ q8_0: { tensors, bytes }, … }`. */
   types: Record<string, { tensors: number; bytes: number }>
   /** As transformers builds it; of a file that another converter made, as its tensors are named. */
   modules: InspectedModule
+  /** What turns text into ids. */
   tokenizer: {
     /** `BPE`, `Unigram` as in tokenizer.json, or llama.cpp's name: `llama`, `gpt2`, … */
     model: string
@@ -63,6 +70,10 @@ const OPTION_NAMES: readonly (keyof InspectOptions)[] = [
  * tables and small files only.
  *
  * @throws TandemError `not-found`, `invalid-file`, `invalid-argument`, `unsupported-model`, `io`
+ *
+ * @example
+ * const { kind, parameters, memory } = await inspect('/models/Qwen2.5-0.5B-Instruct', { quantization: 'q4_k_m' })
+ * console.log(`${kind}, ${parameters} parameters, needs ${memory.total} bytes`)
  */
 export async function inspect(model: string, options: InspectOptions = {}): Promise<ModelInspection> {
   requireInspectOptions(options)

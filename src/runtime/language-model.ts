@@ -6,9 +6,10 @@ import { lengthLimit } from '../generation/lengths.ts'
 import type { GenerationConfig, GenerationOptions } from '../generation/options.ts'
 import { resolveGeneration } from '../generation/resolve.ts'
 import type { Engine } from '../native/model.ts'
+import type { ChatMessage } from '../template/messages.ts'
 import { stopStringMatcher } from '../tokenizer/stop-strings.ts'
-import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
-import { Conversation, type ConversationModel, type ConversationOptions } from './conversation.ts'
+import type { EncodedText, EncodeOptions, TextTokenizer } from '../tokenizer/text-tokenizer.ts'
+import { answerOnce, Conversation, type ConversationModel, type ConversationOptions } from './conversation.ts'
 import type { ConvertedModel } from './converted-model.ts'
 import { type GenerationResult, GenerationRun, type PreparedRequest } from './generation-run.ts'
 import { type GenerationStream, startStream } from './generation-stream.ts'
@@ -48,6 +49,7 @@ const SPECIAL_TOKEN_IDS = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'deco
  * it with `await using`, to free its memory and its thread.
  */
 export abstract class LanguageModel implements GenerativeModel {
+  /** Which of the two kinds it is: of a {@link Text2TextModel} or a {@link ChatModel}. */
   abstract readonly kind: GenerativeModel['kind']
   /** What the GGUF file says. */
   readonly file: ConvertedModel
@@ -62,6 +64,7 @@ export abstract class LanguageModel implements GenerativeModel {
     this.decoder = parts.decoder
   }
 
+  /** Text to ids and back, at once. */
   get tokenizer(): TextTokenizer {
     return this.file.tokenizer
   }
@@ -93,17 +96,23 @@ export abstract class LanguageModel implements GenerativeModel {
     )
   }
 
+  chat(input: string | readonly ChatMessage[], options: GenerateOptions = {}): GenerationStream {
+    return answerOnce(this.#conversationModel(undefined), input, options)
+  }
+
   converse(options: ConversationOptions = {}): Conversation {
-    const past = this.keepPast()
-    const model: ConversationModel = {
+    return new Conversation(this.#conversationModel(this.keepPast()), options)
+  }
+
+  #conversationModel(past: KeptPastDecoder | undefined): ConversationModel {
+    return {
       contextSize: this.contextSize,
-      hasTurns: past !== undefined,
-      encode: (input) => this.encode(input),
+      hasTurns: this.kind === 'decoder-only',
+      encode: (input, options) => this.encode(input, options),
       run: (input, generate) => this.run(input, generate, past),
-      maxNewTokens: async (options) => this.resolve(generationOptions(options)).maxNewTokens,
+      lengths: async (options) => this.resolve(generationOptions(options)),
       release: async () => past?.release(),
     }
-    return new Conversation(model, options)
   }
 
   /** A decoder that reads only what is new in each of its prompts; undefined for an encoder, which reads all of it. */
@@ -145,6 +154,11 @@ export abstract class LanguageModel implements GenerativeModel {
     return encodeInput(input, options, this.file)
   }
 
+  tokenize(text: string, options: EncodeOptions = {}): Promise<EncodedText> {
+    return this.tokenizer.encode(text, options)
+  }
+
+  /** The options that a call with these would run under, at once; throws what such a call would reject with. */
   resolve(options: GenerationOptions): GenerationConfig {
     const { file, generationConfig, modelDefaults = true } = this.#parts
     const model = modelDefaults

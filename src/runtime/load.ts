@@ -11,13 +11,15 @@ import { locateModel, type ModelLocation } from './locate.ts'
 import { requireMemory, requireMemoryForFolder } from './memory-check.ts'
 import { Text2TextModel } from './text2text.ts'
 
+/** Options of {@link load}. */
 export interface LoadOptions extends OpenOptions, ModelDefaults {
   /** Type of the weights, or a mix of types, when a folder is converted on first use. Default `q8_0`. */
   quantization?: string
   /** Folder of converted models; default `$TANDEM_CACHE` or the platform's own place. */
   cacheDirectory?: string
-  /** Called while a folder is converted. */
+  /** Called while a folder is converted; `done` and `total` are bytes. */
   onProgress?: ConvertOptions['onProgress']
+  /** Ends loading, which rejects with `aborted`. */
   signal?: AbortSignal
 }
 
@@ -27,6 +29,14 @@ export interface LoadOptions extends OpenOptions, ModelDefaults {
  *
  * Rejects with `not-found`, `invalid-file`, `invalid-argument`, `unsupported-model`, `aborted`, or with what the native
  * library reports (`library-missing`, `device-unavailable`, `out-of-memory`, …).
+ *
+ * @example
+ * const model = await load('nano-chatlm') // embedded
+ * const { text } = await model.generate('请把下面的话翻译为英语:你好吗?')
+ * await model.dispose()
+ *
+ * @example
+ * const chat = await load('/models/Qwen2.5-0.5B-Instruct', { quantization: 'q4_k_m', device: 'cpu', contextSize: 8192 })
  */
 export async function load(model: string, options: LoadOptions = {}): Promise<LanguageModel> {
   requireLoadOptions(options)

@@ -4,6 +4,7 @@ import { cellBytes } from '../native/context-memory.ts'
 import { architectureNumber, architectureOf, type ModelFile } from '../native/model-file.ts'
 import { type EngineSettings, type OpenOptions, resolveOpenOptions, weightBytes } from '../native/open-options.ts'
 
+/** What a model is to be used for, where its memory is estimated. */
 export interface MemoryOptions extends Pick<OpenOptions, 'contextSize' | 'kvType' | 'maxSequences'> {
   /** Hypotheses of one generation. Default 1. */
   numBeams?: number
@@ -13,18 +14,25 @@ export interface MemoryOptions extends Pick<OpenOptions, 'contextSize' | 'kvType
 
 /** What a model needs on a CPU once its context is full, in bytes. */
 export interface MemoryEstimate {
+  /** Tokens that were assumed. */
   contextSize: number
+  /** Hypotheses that were assumed. */
   numBeams: number
+  /** Tokens of the input that were assumed. */
   sourceLength: number
+  /** Type of the keys and values that was assumed. */
   kvType: 'f32' | 'f16'
   /** Node.js with Tandem and the libraries of llama.cpp. */
   program: number
   /** The vocabulary, in the tokenizer and in llama.cpp. */
   vocabulary: number
+  /** Bytes of the weights, with what llama.cpp keeps repacked. */
   weights: number
+  /** Bytes of the keys and values of a full context. */
   keysAndValues: number
   /** Intermediate results, and logits. */
   compute: number
+  /** Sum of the bytes above. */
   total: number
 }
 

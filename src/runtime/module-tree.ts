@@ -18,6 +18,7 @@ export interface InspectedParameter {
   sourceType?: string
   /** Values. */
   count: number
+  /** Bytes as converted. */
   bytes: number
   /** The parameter, told before, that is the same tensor: its values count there. */
   sharedWith?: string
@@ -25,14 +26,17 @@ export interface InspectedParameter {
 
 /** A module as transformers builds it, and what it holds. */
 export interface InspectedModule {
+  /** Class in transformers or PyTorch: `T5Attention`, `Linear`, … */
   className: string
   /** What PyTorch prints between the brackets of a module without children. */
   details: string
   /** Parameters of its own. */
   parameters: InspectedParameter[]
+  /** The modules in it, by name, in their order. */
   children: Record<string, InspectedModule>
   /** Values of its own and of all modules in it, each tensor once: where it comes first. */
   parameterCount: number
+  /** Bytes of the same, as converted. */
   bytes: number
 }
 

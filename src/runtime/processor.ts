@@ -3,6 +3,7 @@ import { availableParallelism, cpus } from 'node:os'
 
 /** The processor, as far as it matters to llama.cpp's CPU backends. */
 export interface Processor {
+  /** Name of the product. */
   model: string
   /** Physical cores; undefined where the system does not tell. */
   cores?: number

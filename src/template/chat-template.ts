@@ -3,6 +3,7 @@ import { Template } from '@huggingface/jinja'
 import { TandemError } from '../errors.ts'
 import { type ChatMessage, requireMessages } from './messages.ts'
 
+/** Options of {@link applyChatTemplate}. */
 export interface ChatTemplateOptions {
   /** Jinja text of the model's `chat_template`. */
   template: string
@@ -23,6 +24,12 @@ const TIME_LIMIT_MS = 1_000
 /**
  * Renders messages as `tokenizer.apply_chat_template(..., tokenize=False)` does.
  * Throws `invalid-argument` for messages that are none or that the template refuses, `invalid-file` for a bad template.
+ * A model's own template is applied by `model.encode(messages)`.
+ *
+ * @example
+ * applyChatTemplate([{ role: 'user', content: 'Hello' }], {
+ *   template: "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}",
+ * }) // '<user>Hello'
  */
 export function applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions): string {
   const variables = {

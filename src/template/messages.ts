@@ -2,15 +2,21 @@ import { TandemError } from '../errors.ts'
 
 /** One part of a message that is not plain text, in Hugging Face's words. */
 export interface MessagePart {
+  /** `text`, or whatever else the template knows. */
   type: string
+  /** Of a part of type `text`. */
   text?: string
+  /** Anything else that is plain data. */
   [key: string]: unknown
 }
 
 /** A chat message as templates read it; they may know more keys, such as `tool_calls`. */
 export interface ChatMessage {
+  /** `system`, `user`, `assistant`, `tool`, or what else the template knows. */
   role: string
+  /** What was said. */
   content?: string | readonly MessagePart[] | null
+  /** Anything else that is plain data. */
   [key: string]: unknown
 }
 

@@ -2,9 +2,16 @@ import { TandemError } from '../errors.ts'
 import type { Side, SpecialTokenName } from './config.ts'
 import { DecodeStream } from './decode-stream.ts'
 import { encodeBatch, requireIds, requireLength, requireSpecialToken, requireText } from './encoding.ts'
-import { type PromptPart, replaceSpecialPieces, splitAtSpecialTokens } from './plain-text.ts'
+import { replaceSpecialPieces, splitAtSpecialTokens } from './plain-text.ts'
 import type { ByteSpelling } from './stop-strings.ts'
-import type { BatchEncodeOptions, DecodeOptions, EncodedText, EncodeOptions, TextTokenizer } from './text-tokenizer.ts'
+import type {
+  BatchEncodeOptions,
+  DecodeOptions,
+  EncodedText,
+  EncodeOptions,
+  PromptPart,
+  TextTokenizer,
+} from './text-tokenizer.ts'
 
 /** What the tokenizer needs of llama.cpp. */
 export interface LlamaVocabulary {

@@ -2,9 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Tokenizer as Backend } from 'tokenizers'
 import { TandemError } from '../errors.ts'
 import { type AddedTokenEntry, isObject, parseObject } from './config.ts'
-
-/** A part of a prompt: text, or a special token that whoever made the prompt has meant as one. */
-export type PromptPart = string | { specialToken: string }
+import type { PromptPart } from './text-tokenizer.ts'
 
 /**
  * A tokenizer for which special tokens are nothing but text, as `encode_special_tokens` makes it in Rust. The library has

@@ -1,8 +1,8 @@
 import type { Side, SpecialTokenName } from './config.ts'
 import type { DecodeStream } from './decode-stream.ts'
-import type { PromptPart } from './plain-text.ts'
 import type { ByteSpelling } from './stop-strings.ts'
 
+/** How a text is turned into ids. */
 export interface EncodeOptions {
   /** Add the tokens that the tokenizer puts around every text. Default true. */
   addSpecialTokens?: boolean
@@ -12,12 +12,15 @@ export interface EncodeOptions {
   maxLength?: number
 }
 
+/** How several texts are turned into rows of one length. */
 export interface BatchEncodeOptions extends EncodeOptions {
   /** Side that is filled up to the longest text; default is the tokenizer's own. */
   paddingSide?: Side
 }
 
+/** A text as ids: three lists of one length. */
 export interface EncodedText {
+  /** From 0 to the vocabulary's end. */
   inputIds: number[]
   /** 1 for a token of the text, 0 for padding; as long as `inputIds`. */
   attentionMask: number[]
@@ -25,10 +28,14 @@ export interface EncodedText {
   tokens: string[]
 }
 
+/** How ids are turned into text. */
 export interface DecodeOptions {
   /** Leave out tokens such as `[EOS]`. Default false. */
   skipSpecialTokens?: boolean
 }
+
+/** A part of a prompt: text, or a special token that whoever made the prompt has meant as one. */
+export type PromptPart = string | { specialToken: string }
 
 /**
  * Text to ids and back, whatever file the vocabulary came from. Special tokens that stand in a text become their ids.
@@ -37,7 +44,9 @@ export interface DecodeOptions {
 export interface TextTokenizer extends AsyncDisposable {
   /** Ids from 0 up to here have a token; models are often wider. */
   readonly vocabularySize: number
+  /** Side that batches are filled up on: `left` or `right`. */
   readonly paddingSide: Side
+  /** How the vocabulary spells bytes that are no text by themselves. */
   readonly byteSpelling: ByteSpelling
   /** The named special tokens that there are, as text. */
   readonly specialTokens: Partial<Record<SpecialTokenName, string>>

@@ -4,9 +4,16 @@ import { type LoadedBackend, loadBackend } from './backend.ts'
 import { parseTokenizerConfig, type Side, type SpecialTokenName, type TokenizerConfig } from './config.ts'
 import { DecodeStream } from './decode-stream.ts'
 import { encodeBatch, requireAtMost, requireIds, requireLength, requireSpecialToken, requireText } from './encoding.ts'
-import { type PromptPart, plainBackend, replaceSpecialPieces, splitAtSpecialTokens, stripped } from './plain-text.ts'
+import { plainBackend, replaceSpecialPieces, splitAtSpecialTokens, stripped } from './plain-text.ts'
 import type { ByteSpelling } from './stop-strings.ts'
-import type { BatchEncodeOptions, DecodeOptions, EncodedText, EncodeOptions, TextTokenizer } from './text-tokenizer.ts'
+import type {
+  BatchEncodeOptions,
+  DecodeOptions,
+  EncodedText,
+  EncodeOptions,
+  PromptPart,
+  TextTokenizer,
+} from './text-tokenizer.ts'
 
 /** How `ByteFallback` spells a byte. */
 const BYTE_TOKEN = /^<0x[0-9A-Fa-f]{2}>$/

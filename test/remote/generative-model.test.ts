@@ -24,7 +24,7 @@ describeGenerativeModel('whatever serves a port', () => {
 test('a model has the same calls wherever it is', () => {
   expectTypeOf<LanguageModel>().toExtend<GenerativeModel>()
   expectTypeOf<RemoteModel>().toExtend<GenerativeModel>()
-  for (const call of ['generate', 'stream', 'converse', 'encode'] as const) {
+  for (const call of ['generate', 'stream', 'chat', 'converse', 'encode', 'tokenize'] as const) {
     expectTypeOf<RemoteModel[typeof call]>().toEqualTypeOf<LanguageModel[typeof call]>()
   }
   expectTypeOf<Awaited<ReturnType<RemoteModel['resolve']>>>().toEqualTypeOf<ReturnType<LanguageModel['resolve']>>()

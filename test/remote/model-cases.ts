@@ -185,6 +185,7 @@ export function describeGenerativeModel(place: string, start: () => Promise<Load
         await reference.tokenizer.encodeBatch(['a', 'b c d'], { paddingSide: 'left' }),
       )
       expect(await tokenizer.decode(encoded.inputIds, { skipSpecialTokens: true })).toBe('你好 abc')
+      expect(await model.tokenize('你好 abc', { appendEos: true })).toEqual(encoded)
       expect(await tokenizer.tokens([...encoded.inputIds, 99_999])).toEqual(
         reference.tokenizer.tokens([...encoded.inputIds, 99_999]),
       )
@@ -206,6 +207,59 @@ export function describeGenerativeModel(place: string, start: () => Promise<Load
         }),
       )
       expect(together).toEqual(alone)
+    })
+
+    test('answers a chat at once: a text is its only message, messages are all of them', async () => {
+      const once = (model: GenerativeModel) => timeless(model.chat('你是谁?', { doSample: false }))
+      expect(await once(model)).toEqual(await timeless(reference.generate(CHAT, { doSample: false })))
+      expect(await once(model)).toEqual(await once(reference))
+      const past: ChatMessage[] = [{ role: 'system', content: 'Be kind.' }, ...CHAT]
+      let streamed = ''
+      for await (const piece of model.chat(past, GREEDY)) streamed += piece
+      expect(streamed).toBe((await reference.generate(past, GREEDY)).text)
+      const controller = new AbortController()
+      const aborted = model.chat('你好', { ...ENDLESS, signal: controller.signal, onStep: () => controller.abort() })
+      await expect(aborted).rejects.toMatchObject({ code: 'aborted' })
+    })
+
+    test.each<[unknown, unknown]>([
+      [[], {}],
+      [[1, 2], {}],
+      [5, {}],
+      [[{ role: 'user' }], {}],
+      ['abc', { maxTokens: 1 }],
+      ['abc', null],
+      ['abc', { tools: 'all' }],
+      ['a b '.repeat(3_000), {}],
+    ])('refuses a chat of %.40j with %j in the same words', async (input, given) => {
+      const ask = (model: GenerativeModel) => () => model.chat(input as string, given as GenerateOptions)
+      const refused = await failure(ask(model))
+      expect(refused).toMatchObject({ name: 'TandemError' })
+      expect(refused).toEqual(await failure(ask(reference)))
+    })
+
+    test('writes as long an answer as was asked for, else up to 512 tokens or a full context', async () => {
+      const unlimited = await loader.load('nano-qwen', options({ modelDefaults: false }))
+      const small = await loader.load('nano-qwen', options({ modelDefaults: false, contextSize: 256 }))
+      const endless = { doSample: false, eosTokenId: null }
+      const lengths = async (
+        answer: (model: GenerativeModel, given: GenerateOptions) => Promise<{ ids: number[] }>,
+      ) => {
+        const length = async (model: GenerativeModel, given: object) =>
+          (await answer(model, { ...endless, ...given })).ids.length
+        return [
+          await length(unlimited, {}),
+          await length(unlimited, { maxNewTokens: 7 }),
+          await length(unlimited, { maxLength: 40 }),
+          await length(small, {}),
+        ]
+      }
+      const read = (await reference.encode(CHAT)).inputIds.length
+      const expected = [512, 7, 40 - read, 256 - read]
+      expect(await lengths((model, given) => model.chat(CHAT, given))).toEqual(expected)
+      expect(await lengths((model, given) => model.converse().send('你是谁?', given))).toEqual(expected)
+      await expect(unlimited.chat(CHAT, { maxLength: read })).rejects.toThrow(/leaves no room.*max_length/)
+      await Promise.all([unlimited.dispose(), small.dispose()])
     })
 
     test('converses: turns, a system message, beginning anew', async () => {
@@ -272,6 +326,11 @@ export function describeGenerativeModel(place: string, start: () => Promise<Load
         model.generate(CHAT, GREEDY),
       ])
       expect(translation.text).toBe('How are you?')
+      expect(await timeless(t5.chat('请把下面的话翻译为英语:你好吗?'))).toMatchObject({
+        text: 'How are you?',
+        inputIds: (await t5.encode('请把下面的话翻译为英语:你好吗?', { appendEos: true })).inputIds,
+      })
+      await expect(t5.chat(CHAT)).rejects.toMatchObject({ code: 'unsupported-model' })
       await t5.dispose()
       expect((await model.generate(CHAT, GREEDY)).text).toBe(answer.text)
     })
