@@ -64,6 +64,13 @@ export { type InspectOptions, inspect, type ModelInspection } from './runtime/in
 export { LanguageModel, type ModelDefaults } from './runtime/language-model.ts'
 export { type LoadOptions, load } from './runtime/load.ts'
 export { EMBEDDED_MODELS } from './runtime/locate.ts'
+export {
+  type MeasureOptions,
+  type ModelMeasurement,
+  measureModel,
+  type PromptMeasurement,
+  type StepMeasurement,
+} from './runtime/measurement.ts'
 export type { MemoryEstimate, MemoryOptions } from './runtime/memory.ts'
 export type { InspectedModule, InspectedParameter } from './runtime/module-tree.ts'
 export type { Processor } from './runtime/processor.ts'

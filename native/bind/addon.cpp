@@ -10,6 +10,7 @@
 #include "engine/encoder_decoder.h"
 #include "engine/error.h"
 #include "engine/matrix_product.h"
+#include "engine/read_bandwidth.h"
 #include "engine/row_conversion.h"
 #include "engine/running_thread.h"
 #include "kernels/selection.h"
@@ -121,6 +122,20 @@ Napi::Value multiply_matrix(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value measure_read_bandwidth(const Napi::CallbackInfo& info) {
+  const auto env = info.Env();
+  return guarded(env, [&] {
+    const int32_t mebibytes = int32_number(info[0], "mebibytes");
+    const int32_t threads = int32_number(info[1], "threads");
+    if (mebibytes < 1) throw EngineError("invalid-argument", "there is no memory to read");
+    const auto bandwidth = std::make_shared<double>(0);
+    return run_in_background(
+        env,
+        [=](const CancelFlag& cancel) { *bandwidth = tandem::read_bandwidth(size_t(mebibytes) << 20, threads, cancel); },
+        [bandwidth](Napi::Env env) { return Napi::Number::New(env, *bandwidth); });
+  });
+}
+
 Napi::Value open_encoder_decoder(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto options = encoder_decoder_options(info[0]);
@@ -167,6 +182,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("convertRows", Napi::Function::New(env, convert_rows));
   exports.Set("kernels", Napi::Function::New(env, kernels));
   exports.Set("multiplyMatrix", Napi::Function::New(env, multiply_matrix));
+  exports.Set("measureReadBandwidth", Napi::Function::New(env, measure_read_bandwidth));
   exports.Set("openEncoderDecoder", Napi::Function::New(env, open_encoder_decoder));
   exports.Set("openDecoderOnly", Napi::Function::New(env, open_decoder_only));
   exports.Set("createGenerator", Napi::Function::New(env, create_generator));

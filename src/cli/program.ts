@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { Command, Option } from 'commander'
 import type { CommandContext } from './arguments.ts'
+import { benchCommand } from './commands/bench.ts'
 import { chatCommand } from './commands/chat.ts'
 import { completionCommand } from './commands/completion.ts'
 import { convertCommand } from './commands/convert.ts'
@@ -24,6 +25,7 @@ const COMMANDS: Readonly<Record<string, (command: Command, context: CommandConte
   tokenize: tokenizeCommand,
   template: templateCommand,
   inspect: inspectCommand,
+  bench: benchCommand,
   doctor: doctorCommand,
   completion: completionCommand,
   help: helpCommand,

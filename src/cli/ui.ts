@@ -11,6 +11,12 @@ export function displayWidth(text: string): number {
   return text.length + (wide?.length ?? 0)
 }
 
+/** A share of `width` columns, to an eighth of a column (the blocks of Unicode from U+2588 on). */
+export function bar(value: number, most: number, width: number): string {
+  const eighths = Math.round((value / most) * width * 8) || 0
+  return '█'.repeat(Math.floor(eighths / 8)) + (['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'][eighths % 8] ?? '')
+}
+
 /** A bar on a terminal that redraws itself; silent without a stream to draw on. */
 export class ProgressBar {
   readonly #stream: NodeJS.WriteStream | undefined

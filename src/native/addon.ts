@@ -300,6 +300,8 @@ export interface Addon {
   kernels(): string[]
   /** Rows of q8_0 times rows of activations, as a layer of a model computes it: `[rows × outputs]`. */
   multiplyMatrix(weights: Uint8Array, activations: Float32Array, product: MatrixProduct): Promise<Float32Array>
+  /** Bytes per second at which `threads` threads together read `mebibytes` of memory; `native/engine/read_bandwidth.h`. */
+  measureReadBandwidth(mebibytes: number, threads: number): Promise<number>
   openEncoderDecoder(options: EncoderDecoderOptions): Promise<NativeEngine>
   openDecoderOnly(options: DecoderOnlyOptions): Promise<NativeEngine>
   /** torch's generator for a CPU after `torch.manual_seed`; of the seed the low 32 bits count. */

@@ -144,6 +144,18 @@ export const CHINESE: Texts = {
         'tandem inspect DIR --quantize q4_k_m --context-size 8192': '会需要多少内存',
       },
     },
+    bench: {
+      description: '测量模型在本机的速度，以及可能达到的上限',
+      arguments: {},
+      options: {
+        repetitions: '每项测量的次数（3）',
+        json: '以一个 JSON 对象输出全部内容',
+      },
+      examples: {
+        'tandem bench -m nano-chatlm': '加载、读取提示词，以及 1、2、5 束的每一步',
+        'tandem bench -m model.gguf --threads 1 --json': '单线程，供程序使用',
+      },
+    },
     doctor: {
       description: '检查本机和安装情况，并指出问题',
       arguments: {},

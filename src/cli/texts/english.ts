@@ -148,6 +148,18 @@ export const ENGLISH = {
         'tandem inspect DIR --quantize q4_k_m --context-size 8192': 'what it would need',
       },
     },
+    bench: {
+      description: 'Measure how fast a model is on this machine, and how fast it could be',
+      arguments: {},
+      options: {
+        repetitions: 'how often everything is measured (3)',
+        json: 'print everything as one JSON object',
+      },
+      examples: {
+        'tandem bench -m nano-chatlm': 'loading, prompts, and steps of 1, 2 and 5 beams',
+        'tandem bench -m model.gguf --threads 1 --json': 'one thread, for a program',
+      },
+    },
     doctor: {
       description: 'Look at this machine and this installation, and say what is wrong with them',
       arguments: {},
