@@ -76,7 +76,12 @@ export function server(name: string): string {
   return join(PEERS, 'servers', name)
 }
 
+/** What is being made, so that nobody makes it a second time meanwhile. */
+const making = new Map<string, Promise<void>>()
+
 async function once(path: string, make: (path: string) => Promise<void>): Promise<string> {
-  if (!existsSync(path)) await make(path)
+  const running = making.get(path) ?? (existsSync(path) ? Promise.resolve() : make(path))
+  making.set(path, running)
+  await running
   return path
 }
