@@ -1,5 +1,5 @@
 import { TandemError } from '../errors.ts'
-import { loadNative, translate } from '../native/library.ts'
+import { asTandemError, listDevices, loadNative } from '../native/library.ts'
 import { defaultThreads, weightBytes } from '../native/open-options.ts'
 import type { LanguageModel } from './language-model.ts'
 import { type LoadOptions, load } from './load.ts'
@@ -77,12 +77,7 @@ const LARGEST_READ = 512
  */
 export async function measureModel(model: string, options: MeasureOptions = {}): Promise<ModelMeasurement> {
   const { repetitions = REPETITIONS, onMeasured, ...loadOptions } = options
-  if (!Number.isSafeInteger(repetitions) || repetitions < 1) {
-    throw new TandemError('invalid-argument', 'Bad repetitions', {
-      expected: 'an integer above 0',
-      received: String(repetitions),
-    })
-  }
+  requireMeasureOptions(repetitions, onMeasured)
   // Penalties and blocked n-grams of the model's own defaults would be measured as well.
   await using loaded = await load(model, { ...loadOptions, modelDefaults: false })
   const { file, kind, loadMs, device } = loaded
@@ -101,7 +96,7 @@ export async function measureModel(model: string, options: MeasureOptions = {}):
     weightBytes: weightBytes(file.gguf),
     stepBytes,
     ...summary(times, stepBytes),
-    memory: device.startsWith('CPU') ? await measureMemory(threads, stepBytes) : null,
+    memory: isCpu(device) ? await measureMemory(threads, stepBytes, loadOptions.signal) : null,
   }
 }
 
@@ -180,8 +175,30 @@ function summary(works: readonly WorkTimes[], stepBytes: number) {
   }
 }
 
-async function measureMemory(threads: number, stepBytes: number): Promise<ModelMeasurement['memory']> {
+function isCpu(name: string): boolean {
+  return listDevices().devices.some((device) => device.name === name && device.type === 'cpu')
+}
+
+async function measureMemory(threads: number, stepBytes: number, signal: AbortSignal | undefined) {
   const mebibytes = Math.max(1, Math.min(LARGEST_READ, Math.floor(systemMemory().available / 2 ** 22)))
-  const readBandwidth = await translate(() => loadNative().measureReadBandwidth(mebibytes, threads))
+  const measured = loadNative().measureReadBandwidth(mebibytes, threads)
+  const readBandwidth = await measured.catch((error: unknown) => Promise.reject(asTandemError(error)))
+  // It takes less than a second, and is over before anybody is told.
+  if (signal?.aborted) throw new TandemError('aborted', 'The measurement was aborted', { cause: signal.reason })
   return { readBandwidth, stepMs: (stepBytes * 1000) / readBandwidth }
+}
+
+function requireMeasureOptions(repetitions: unknown, onMeasured: unknown): void {
+  if (!Number.isSafeInteger(repetitions) || Number(repetitions) < 1) {
+    throw new TandemError('invalid-argument', 'Bad repetitions', {
+      expected: 'an integer above 0',
+      received: String(repetitions),
+    })
+  }
+  if (onMeasured !== undefined && typeof onMeasured !== 'function') {
+    throw new TandemError('invalid-argument', 'Bad onMeasured', {
+      expected: 'a function',
+      received: typeof onMeasured,
+    })
+  }
 }

@@ -26,7 +26,10 @@ export function benchCommand(command: Command, context: CommandContext): Command
         const measured = await measureModel(parsed.model, {
           ...(await loadOptions(parsed, context)),
           ...(repetitions === undefined ? {} : { repetitions }),
-          onMeasured: ({ done, total }) => progress.update(done, total),
+          onMeasured: ({ done, total }) => {
+            progress.update(done, total)
+            terminal.detail('measured', `${done} of ${total}`)
+          },
         })
         progress.end()
         terminal.out.write(
@@ -84,7 +87,7 @@ function memoryLines({ memory }: ModelMeasurement): string[] {
   if (memory === null) return []
   const { readBandwidth, stepMs } = memory
   return [
-    `${label('Memory', LABEL_WIDTH)}${(readBandwidth / 1e9).toFixed(1)} GB/s; no step can take less than ${milliseconds(stepMs)} ms`,
+    `${label('Memory', LABEL_WIDTH)}${(readBandwidth / 1e9).toFixed(1)} GB/s; a step's weights take ${milliseconds(stepMs)} ms at least, unless a cache holds them`,
   ]
 }
 
