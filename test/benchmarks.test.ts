@@ -47,6 +47,7 @@ function measured(unit: string, results: [peer: string, setting: string, value: 
     title: 'a line',
     unit,
     isSpeed,
+    failures: [],
     results: results.map(([peer, setting, value]) => ({ peer, setting, value })),
   }
 }
@@ -62,6 +63,16 @@ describe('measureLine', () => {
     ])
     expect(contenders.map(({ seen }) => seen)).toEqual([Array(3).fill(LINE.work), Array(3).fill(LINE.work)])
   })
+})
+
+it('goes on without a program that fails, and says why', async () => {
+  const broken = new Scripted('Broken', 'one', [1])
+  broken.measure = () => Promise.reject(new Error('Traceback:\nno such module'))
+  const line = await measureLine({ ...LINE, unit: 'ms' }, [broken, new Scripted('A', 'two', [5, 5])], 2)
+  expect(line.results).toEqual([{ peer: 'A', setting: 'two', value: 5 }])
+  expect(line.failures).toEqual(['Broken, one: no such module'])
+  const document = benchmarksDocument([{ name: 't5-decode', title: 'T5', lines: [line] }], ENVIRONMENT)
+  expect(document).toContain('Not measured (a line): Broken, one: no such module')
 })
 
 describe('the best setting', () => {

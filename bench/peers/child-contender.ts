@@ -117,7 +117,8 @@ class Server {
   }
 
   async close(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    // One that could not be started has no number, and never ends.
+    if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const exit = once(this.#child, 'exit')
     this.#child.stdin?.end()
     await exit

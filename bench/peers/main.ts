@@ -61,6 +61,7 @@ async function closeAll(): Promise<void> {
 function show(line: MeasuredLine): void {
   const results = bestOfPeers(line).map(({ peer, setting, value }) => `${peer} ${value.toPrecision(3)} (${setting})`)
   console.log(`  ${line.title}, ${line.unit}: ${results.join('; ')}`)
+  for (const text of line.failures) console.log(`  not measured: ${text}`)
 }
 
 async function main(): Promise<void> {

@@ -17,6 +17,8 @@ export interface MeasuredLine {
   /** Whether more is better. */
   isSpeed: boolean
   results: Result[]
+  /** Who could not do it, and why, in one line each. */
+  failures: string[]
 }
 
 /** Threads of OpenMP spin after their work, waiting for more: LLVM's for 200 ms (KMP_BLOCKTIME). The next one must not meet them. */
@@ -24,12 +26,20 @@ const PAUSE_MS = 300
 
 /** Lets all contenders take turns at a line, so that what else happens on the machine happens to all of them. */
 export async function measureLine(line: Line, contenders: readonly Contender[], turns: number): Promise<MeasuredLine> {
-  const times = contenders.map((): number[] => [])
+  const times = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]))
+  const failures: string[] = []
   const busy = line.isBusy === true ? spawn(process.execPath, ['-e', 'for (;;);']) : undefined
   try {
     for (let turn = 0; turn < (line.turns ?? turns); turn++) {
-      for (const [i, contender] of contenders.entries()) {
-        times[i]?.push(await contender.measure(line.work))
+      for (const [contender, taken] of times) {
+        try {
+          taken.push(await contender.measure(line.work))
+        } catch (error) {
+          // A quarter of an hour is not to be lost because one of them cannot run here.
+          failures.push(`${contender.peer}, ${contender.setting}: ${lastLine(error)}`)
+          times.delete(contender)
+          await contender.close()
+        }
         await setTimeout(PAUSE_MS)
       }
     }
@@ -37,12 +47,13 @@ export async function measureLine(line: Line, contenders: readonly Contender[], 
     busy?.kill()
   }
   const { title, unit, convert = (value: number) => value } = line
-  const results = contenders.map(({ peer, setting }, i) => ({
-    peer,
-    setting,
-    value: convert(medianOf(times[i] ?? [])),
-  }))
-  return { title, unit, isSpeed: unit.endsWith('/s'), results }
+  const results = [...times].map(([{ peer, setting }, taken]) => ({ peer, setting, value: convert(medianOf(taken)) }))
+  return { title, unit, isSpeed: unit.endsWith('/s'), results, failures }
+}
+
+function lastLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error)
+  return text.trim().split('\n').at(-1) ?? ''
 }
 
 /** The best setting of each peer, in the order in which peers take their turns. */

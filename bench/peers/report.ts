@@ -18,7 +18,8 @@ export function benchmarksDocument(tables: readonly MeasuredTable[], environment
     '# Benchmarks',
     introduction(environment),
     ...tables.map(
-      ({ name, title, lines }) => `## ${title}\n\n${tableOf(lines)}\n\n\`npm run bench -- --only ${name}\``,
+      ({ name, title, lines }) =>
+        `## ${title}\n\n${tableOf(lines)}\n\n${failuresOf(lines)}\`npm run bench -- --only ${name}\``,
     ),
     `## Where Tandem loses\n\n${losses.length === 0 ? 'In none of these lines.' : losses.join('\n')}`,
     `## How it is measured\n\n${METHOD}`,
@@ -58,6 +59,10 @@ function tableOf(lines: readonly MeasuredLine[]): string {
     return [`${line.title} (${line.unit})`, ...cells, ratio(line)]
   })
   return [header, header.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
+}
+
+function failuresOf(lines: readonly MeasuredLine[]): string {
+  return lines.flatMap(({ title, failures }) => failures.map((text) => `Not measured (${title}): ${text}\n\n`)).join('')
 }
 
 function cell(result: Result | undefined): string {
