@@ -7,6 +7,7 @@ import { medianOf, StepClock } from './step-clock.ts'
 import { stepWeightBytes } from './step-weights.ts'
 import { systemMemory } from './system-memory.ts'
 
+/** Options of {@link measureModel}: those of `load`, and how often to measure. */
 export interface MeasureOptions extends LoadOptions {
   /** How often everything is measured. Default 3. */
   repetitions?: number
@@ -20,6 +21,7 @@ export interface PromptMeasurement {
   length: number
   /** Median of the repetitions, milliseconds. */
   ms: number
+  /** `length` over that time. */
   tokensPerSecond: number
 }
 
@@ -27,6 +29,7 @@ export interface PromptMeasurement {
 export interface StepMeasurement {
   /** Tokens of the source, or of a decoder-only model's prompt. */
   sourceLength: number
+  /** Beams that were continued at once. */
   beams: number
   /** Median of all steps, milliseconds: the model, the choice of tokens and the search. */
   ms: number
@@ -36,19 +39,29 @@ export interface StepMeasurement {
 
 /** How fast a model is on this machine. */
 export interface ModelMeasurement {
+  /** The GGUF file that was loaded. */
   path: string
+  /** What kind of model it is. */
   kind: LanguageModel['kind']
   /** `general.architecture`: `t5`, `qwen2`, … */
   architecture: string
+  /** Type, or mix of types, of its weights; null where the file does not say. */
   quantization: string | null
+  /** Device that computed: `CPU`, `CUDA0`, … */
   device: string
+  /** CPU threads that it was loaded with. */
   threads: number
+  /** How often everything was measured. */
   repetitions: number
+  /** Milliseconds until the model was ready. */
   loadMs: number
-  /** Bytes of all weights, and of those that each step reads. */
+  /** Bytes of all weights. */
   weightBytes: number
+  /** Bytes of the weights that each step reads. */
   stepBytes: number
+  /** A measurement for each length of a prompt. */
   prompts: PromptMeasurement[]
+  /** A measurement for each length of a source and number of beams. */
   steps: StepMeasurement[]
   /** Share of the time of steps in which JavaScript ran, and the model waited for it. */
   typescriptShare: number

@@ -39,7 +39,16 @@ describe('the built package', () => {
     const script = `console.log(Object.keys(require(${JSON.stringify(ENTRY)})).sort().join())`
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', '-e', script])
     const classes = ['ChatModel', 'Conversation', 'LanguageModel', 'TandemError', 'Text2TextModel', 'Tokenizer']
-    const others = ['EMBEDDED_MODELS', 'applyChatTemplate', 'cacheDirectory', 'convert', 'diagnose', 'inspect', 'load']
+    const others = [
+      'EMBEDDED_MODELS',
+      'applyChatTemplate',
+      'cacheDirectory',
+      'convert',
+      'diagnose',
+      'inspect',
+      'load',
+      'measureModel',
+    ]
     const engines = ['connectEngine', 'serveEngine', 'startEngine']
     expect(stdout.trim()).toBe([...classes, ...others, ...engines].sort().join())
   })
