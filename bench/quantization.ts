@@ -26,7 +26,7 @@ import type { GenerationInput } from '../src/runtime/input.ts'
 import type { LanguageModel } from '../src/runtime/language-model.ts'
 import { load } from '../src/runtime/load.ts'
 import { divergence, forced } from '../test/generation/divergence.ts'
-import { writeChatlmFolder } from '../test/golden/chatlm-folder.ts'
+import { writeShapeFolder } from '../test/golden/shape-folder.ts'
 
 const REPOSITORY = fileURLToPath(new URL('..', import.meta.url))
 const CHOSEN_MODELS = (process.env['MODELS'] ?? 'nano-chatlm,nano-qwen,chatlm').split(',')
@@ -178,7 +178,10 @@ async function subjectOf(name: string): Promise<Subject> {
 
 async function chatlm(): Promise<Subject> {
   const folder = join(workspace, 'chatlm')
-  const cases = await writeChatlmFolder(folder)
+  const { cases } = await writeShapeFolder(folder, {
+    shape: join(REPOSITORY, 'test/golden/real-shapes/chatlm.json'),
+    tokenizer: process.env['CHATLM'] ?? join(REPOSITORY, 'models/nano-chatlm'),
+  })
   const forcedCases = cases.map(({ inputIds, ids }) => ({ input: { inputIds }, ids }))
   return { architecture: 't5', folder, cases: forcedCases, endless: CHATLM_TOKENS }
 }

@@ -10,14 +10,16 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, test } from 'vitest'
 import { convert } from '../src/convert/convert.ts'
 import type { Decoder, DecoderState } from '../src/generation/decoder.ts'
 import { loadNative } from '../src/native/library.ts'
 import type { LanguageModel } from '../src/runtime/language-model.ts'
 import { load } from '../src/runtime/load.ts'
-import { writeChatlmFolder } from '../test/golden/chatlm-folder.ts'
+import { writeShapeFolder } from '../test/golden/shape-folder.ts'
 
+const REPOSITORY = fileURLToPath(new URL('..', import.meta.url))
 const list = (name: string, otherwise: string) => (process.env[name] ?? otherwise).split(',')
 const KERNELS = list('KERNELS', ['ggml', ...loadNative().kernels()].join(','))
 const SOURCES = list('SOURCES', '16,128,512').map(Number)
@@ -31,7 +33,10 @@ let workspace = ''
 const models = new Map<string, LanguageModel>()
 beforeAll(async () => {
   workspace = await mkdtemp(join(tmpdir(), 'tandem-bench-'))
-  await writeChatlmFolder(join(workspace, 'chatlm'))
+  await writeShapeFolder(join(workspace, 'chatlm'), {
+    shape: join(REPOSITORY, 'test/golden/real-shapes/chatlm.json'),
+    tokenizer: join(REPOSITORY, 'models/nano-chatlm'),
+  })
   const path = join(workspace, 'chatlm.gguf')
   await convert(join(workspace, 'chatlm'), { output: path, quantization: 'q8_0' })
   for (const kernels of KERNELS) {

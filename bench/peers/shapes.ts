@@ -1,6 +1,6 @@
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type FolderTensor, writeSafetensors } from '../../test/golden/convert-folder.ts'
+import { writeShapeFolder } from '../../test/golden/shape-folder.ts'
 import { projectRoot } from './project-root.ts'
 
 /** A shape of test/golden/real-shapes, and the folder whose tokenizer stands in. */
@@ -15,15 +15,11 @@ export type Shape = keyof typeof SHAPES
  * not depend on what they are, and nothing has to be downloaded. The tokenizer is not used, only converted.
  */
 export async function writeShape(shape: Shape, folder: string): Promise<void> {
-  const path = join(projectRoot, 'test/golden/real-shapes', `${shape}.json`)
-  const { config, tensors } = JSON.parse(await readFile(path, 'utf8')) as { config: object; tensors: FolderTensor[] }
   const unfinished = `${folder}.part`
   await rm(unfinished, { recursive: true, force: true })
-  await mkdir(unfinished, { recursive: true })
-  await writeFile(join(unfinished, 'config.json'), JSON.stringify(config))
-  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
-    await copyFile(join(projectRoot, SHAPES[shape], file), join(unfinished, file))
-  }
-  await writeSafetensors(join(unfinished, 'model.safetensors'), tensors)
+  await writeShapeFolder(unfinished, {
+    shape: join(projectRoot, 'test/golden/real-shapes', `${shape}.json`),
+    tokenizer: join(projectRoot, SHAPES[shape]),
+  })
   await rename(unfinished, folder)
 }

@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <memory>
 #include <thread>
 #include <vector>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include "engine/error.h"
+#include "kernels/packed_memory.h"
 
 namespace tandem {
 
@@ -24,30 +20,13 @@ constexpr size_t chunk_words = (size_t{1} << 20) / sizeof(uint64_t);
 constexpr size_t sweeps = 4;
 constexpr int turns = 8;
 
-/** What is mapped in huge pages where the system has them: a walk through page tables is not what is measured. */
-class Memory {
- public:
-  explicit Memory(size_t chunks) : words_(chunks * chunk_words) {
-    size_t space = words_ * sizeof(uint64_t) + alignment;
-    // Uninitialised: pages come when they are first written, after the advice.
-    storage_.reset(new unsigned char[space]);
-    void* begin = storage_.get();
-    data_ = static_cast<uint64_t*>(std::align(alignment, words_ * sizeof(uint64_t), begin, space));
-#ifdef __linux__
-    madvise(data_, words_ * sizeof(uint64_t), MADV_HUGEPAGE);
-#endif
-    for (size_t i = 0; i < words_; i++) data_[i] = i;
-  }
-
-  const uint64_t* data() const { return data_; }
-
- private:
-  static constexpr size_t alignment = size_t{2} << 20;
-
-  size_t words_;
-  std::unique_ptr<unsigned char[]> storage_;
-  uint64_t* data_ = nullptr;
-};
+/** Memory whose pages are there; in huge ones where the system has them: a walk through page tables is not measured. */
+kernels::PackedMemory filled_memory(size_t words) {
+  kernels::PackedMemory memory(words * sizeof(uint64_t));
+  auto* data = reinterpret_cast<uint64_t*>(memory.data());
+  for (size_t i = 0; i < words; i++) data[i] = i;
+  return memory;
+}
 
 /** What keeps the compiler from leaving the reading out. */
 std::atomic<uint64_t> sink{0};
@@ -58,12 +37,12 @@ uint64_t sum_of(const uint64_t* words) {
   return sum;
 }
 
-double seconds_of_turn(const Memory& memory, size_t chunks, int32_t threads, const CancelFlag& cancel) {
+double seconds_of_turn(const uint64_t* memory, size_t chunks, int32_t threads, const CancelFlag& cancel) {
   std::atomic<size_t> next{0};
   const auto read = [&] {
     uint64_t sum = 0;
     for (size_t i = next.fetch_add(1); i < chunks * sweeps && !cancel.load(); i = next.fetch_add(1)) {
-      sum += sum_of(memory.data() + i % chunks * chunk_words);
+      sum += sum_of(memory + i % chunks * chunk_words);
     }
     sink.fetch_add(sum);
   };
@@ -83,9 +62,10 @@ double seconds_of_turn(const Memory& memory, size_t chunks, int32_t threads, con
 
 double read_bandwidth(size_t bytes, int32_t threads, const CancelFlag& cancel) {
   const size_t chunks = std::max<size_t>(1, bytes / (chunk_words * sizeof(uint64_t)));
-  const Memory memory(chunks);
-  double least = seconds_of_turn(memory, chunks, threads, cancel);
-  for (int turn = 1; turn < turns; turn++) least = std::min(least, seconds_of_turn(memory, chunks, threads, cancel));
+  const auto memory = filled_memory(chunks * chunk_words);
+  const auto* words = reinterpret_cast<const uint64_t*>(memory.data());
+  double least = seconds_of_turn(words, chunks, threads, cancel);
+  for (int turn = 1; turn < turns; turn++) least = std::min(least, seconds_of_turn(words, chunks, threads, cancel));
   if (cancel.load()) throw EngineError("aborted", "the measurement was cancelled");
   return static_cast<double>(chunks * sweeps * chunk_words * sizeof(uint64_t)) / least;
 }

@@ -218,7 +218,9 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
                     nullptr};
   std::vector<ggml_tensor*> masks;
   for (const auto& span : step.spans) {
-    masks.push_back(span.source->mask.empty() ? nullptr : graph.values(span.source->mask));
+    // Our kernel reads the mask where it lies.
+    const bool is_input = !has_attention_kernel_ && !span.source->mask.empty();
+    masks.push_back(is_input ? graph.values(span.source->mask) : nullptr);
   }
 
   auto* x = graph.rows(model_.token_embedding, graph.indices(step.tokens));

@@ -10,8 +10,8 @@ namespace tandem {
 
 namespace {
 
-// Linux gives a core to the next program every 3 to 4 ms where two want it: 250 losses a second. The kernel's own work
-// takes one from an idle machine about ten times a second.
+// Two threads on two cores of a Linux machine lost a core 6 to 10 times a second while it was idle, and 117 to 125 times
+// while another program kept one core busy.
 constexpr double busy_rate = 60;
 /** Less than this says nothing yet. */
 constexpr double enough_seconds = 0.02;

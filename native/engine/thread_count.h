@@ -22,14 +22,12 @@ class ThreadCount {
   /** A graph took so long, in which the process lost a core so many times (`ru_nivcsw` of getrusage). */
   void record(Clock::time_point begin, Clock::time_point end, int64_t lost_cores);
 
-  int32_t count() const { return count_; }
-
  private:
   int32_t most_;
   int32_t count_;
-  double lost_ = 0;              // losses and seconds that are remembered, both fading
+  double lost_ = 0;  // losses and seconds that are remembered, both fading
   double seconds_ = 0;
-  Clock::time_point retry_{};    // when one thread more is tried
+  Clock::time_point retry_{};  // when one thread more is tried
   Clock::duration patience_ = first_patience;
 
   static constexpr std::chrono::milliseconds first_patience{250};

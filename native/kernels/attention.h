@@ -93,7 +93,8 @@ struct CellAttention {
     constexpr float ln_2_high = 0.693359375F;  // few enough bits that its product with n is exact
     constexpr float ln_2_low = -2.12194440e-4F;
     constexpr float smallest = -87.0F;
-    const float n = std::nearbyintf(x * log2_e);
+    // Bounded, because an infinity is no integer; what is below the bound becomes 0 at the end.
+    const float n = std::nearbyintf((x > smallest ? x : smallest) * log2_e);
     const float r = (x - n * ln_2_high) - n * ln_2_low;
     const float series =
         1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120 + r * (1.0F / 720 + r / 5040))))));

@@ -11,6 +11,12 @@ export function displayWidth(text: string): number {
   return text.length + (wide?.length ?? 0)
 }
 
+/** A size of memory or of a file for people. */
+export function byteSize(bytes: number): string {
+  if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
+}
+
 /** A share of `width` columns, to an eighth of a column (the blocks of Unicode from U+2588 on). */
 export function bar(value: number, most: number, width: number): string {
   const eighths = Math.round((value / most) * width * 8) || 0
@@ -33,9 +39,9 @@ export class ProgressBar {
     const share = Math.min(done / total, 1)
     const width = Math.max(10, Math.min(40, (this.#stream.columns || 80) - displayWidth(this.#label) - 10))
     const filled = Math.round(share * width)
-    const bar = `${this.#label} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${Math.floor(share * 100)}%`
-    if (bar !== this.#shown) this.#stream.write(`\r${bar}`)
-    this.#shown = bar
+    const line = `${this.#label} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${Math.floor(share * 100)}%`
+    if (line !== this.#shown) this.#stream.write(`\r${line}`)
+    this.#shown = line
   }
 
   /** Removes the bar. */

@@ -19,8 +19,8 @@ export function checkContextMemory(
   const needed = contextSize * cellBytes(file, kvType)
   if (needed <= device.memoryTotal || device.memoryTotal === 0) return
   throw new TandemError('out-of-memory', `A context of ${contextSize} tokens does not fit on ${device.name}`, {
-    expected: `at most ${gigabytes(device.memoryTotal)}`,
-    received: gigabytes(needed),
+    expected: `at most ${gibibytes(device.memoryTotal)}`,
+    received: gibibytes(needed),
     remedy: 'Choose a smaller contextSize (--context-size)',
   })
 }
@@ -41,6 +41,7 @@ function valuesPerCell(file: ModelFile): number {
   return layers * keyValueHeads * (keyLength + valueLength)
 }
 
-function gigabytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(1)} GiB`
+/** A size of memory as messages give it. */
+export function gibibytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(2)} GiB`
 }

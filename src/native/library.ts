@@ -4,9 +4,16 @@ import { fileURLToPath } from 'node:url'
 import { isMainThread } from 'node:worker_threads'
 import { type ErrorCode, TandemError } from '../errors.ts'
 import type { Addon, NativeDevice } from './addon.ts'
-import { findVariant, type InstalledVariant, outsideArchive, VARIANTS, type Variant } from './variants.ts'
+import {
+  findVariant,
+  type InstalledVariant,
+  outsideArchive,
+  VARIANTS,
+  type Variant,
+  type VariantObstacle,
+} from './variants.ts'
 
-export type { Variant } from './variants.ts'
+export type { Variant, VariantObstacle } from './variants.ts'
 
 const require = createRequire(import.meta.url)
 // The same depth from src/native and from dist/native. Another build, such as one with sanitizers, can be named.
@@ -18,14 +25,6 @@ let addon: Addon | undefined
 let current: InstalledVariant | undefined
 /** What stood in the way of the variants that were tried before `current`, or before all of them failed. */
 let obstacles: VariantObstacle[] = []
-
-/** A variant of llama.cpp that cannot be used here, and why, in the loader's own words where it has any. */
-export interface VariantObstacle {
-  /** The build of llama.cpp. */
-  variant: Variant
-  /** Why it cannot be used. */
-  obstacle: string
-}
 
 /** What `loadNative` found. */
 export interface NativeDescription {
@@ -100,9 +99,12 @@ function openLibrary(native: Addon, variant: Variant | 'auto'): InstalledVariant
   obstacles = []
   for (const candidate of variant === 'auto' ? VARIANTS : [variant]) {
     const found = findVariant(candidate)
-    const obstacle = typeof found === 'string' ? found : obstacleTo(native, found)
-    if (typeof found !== 'string' && obstacle === null) return load(native, found)
-    obstacles.push({ variant: candidate, obstacle: String(obstacle) })
+    if ('obstacle' in found) obstacles.push(found)
+    else {
+      const obstacle = obstacleTo(native, found)
+      if (obstacle === null) return load(native, found)
+      obstacles.push({ variant: candidate, obstacle, isInstalled: true })
+    }
   }
   const tried = obstacles.map(({ variant, obstacle }) => `${variant}: ${obstacle}`).join('; ')
   throw new TandemError('library-missing', `llama.cpp cannot be opened (tried ${tried})`, {
@@ -120,7 +122,7 @@ function obstacleTo(native: Addon, found: InstalledVariant): string | null {
 function adoptMapped(native: Addon, mapped: string, variant: Variant | 'auto'): InstalledVariant {
   for (const candidate of VARIANTS) {
     const found = findVariant(candidate)
-    if (typeof found === 'string' || found.directory !== mapped) continue
+    if ('obstacle' in found || found.directory !== mapped) continue
     if (variant !== 'auto' && variant !== candidate) throw otherVariant(candidate, variant)
     return load(native, found)
   }

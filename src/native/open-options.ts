@@ -79,7 +79,8 @@ function defaultContext(file: ModelFile): number {
   return Math.min(DEFAULT_CONTEXT, architectureNumber(file, 'context_length') || DEFAULT_CONTEXT)
 }
 
-function positiveInteger(name: string, value: number, limit = 2 ** 31 - 1): number {
+/** @throws TandemError `invalid-argument` unless the value is an integer from 1 to the limit */
+export function positiveInteger(name: string, value: number, limit = 2 ** 31 - 1): number {
   if (Number.isInteger(value) && value > 0 && value <= limit) return value
   throw new TandemError('invalid-argument', `Bad ${name}`, {
     expected: `an integer from 1 to ${limit}`,

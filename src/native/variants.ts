@@ -27,22 +27,32 @@ export function variantFor(device: string): Variant | 'auto' {
   return GPU_KINDS.includes(device) ? (device as Variant) : 'auto'
 }
 
-/**
- * Looks for the libraries of one variant among the packages of node-llama-cpp. Returns the reason when they are not
- * there or not whole.
- */
-export function findVariant(variant: Variant): InstalledVariant | string {
+/** A variant of llama.cpp that cannot be used here, and why, in the loader's own words where it has any. */
+export interface VariantObstacle {
+  /** The build of llama.cpp. */
+  variant: Variant
+  /** Why it cannot be used. */
+  obstacle: string
+  /** Whether its libraries are there all the same. */
+  isInstalled: boolean
+}
+
+/** Looks for the libraries of one variant among the packages of node-llama-cpp, which may be absent or not whole. */
+export function findVariant(variant: Variant): InstalledVariant | VariantObstacle {
+  const absent = (obstacle: string) => ({ variant, obstacle, isInstalled: false })
   const name = packageName(variant)
-  if (name === null) return `llama.cpp is not built for ${process.platform} ${process.arch} with ${variant}`
+  if (name === null) return absent(`llama.cpp is not built for ${process.platform} ${process.arch} with ${variant}`)
   try {
     const folder = packageFolder(name)
-    if (folder === null) return `package ${name} is not installed`
+    if (folder === null) return absent(`package ${name} is not installed`)
     const bins = join(folder, 'bins')
     const build = existsSync(bins) ? readdirSync(bins)[0] : undefined
-    if (build === undefined) return `package ${name} holds no libraries`
-    return readVariant(variant, realpathSync(join(bins, build)))
+    if (build === undefined) return absent(`package ${name} holds no libraries`)
+    const read = readVariant(variant, realpathSync(join(bins, build)))
+    return typeof read === 'string' ? { variant, obstacle: read, isInstalled: true } : read
   } catch (error) {
-    return `package ${name} cannot be read: ${(error as Error).message.split('\n', 1)[0]}`
+    const reason = (error as Error).message.split('\n', 1)[0]
+    return { variant, obstacle: `package ${name} cannot be read: ${reason}`, isInstalled: true }
   }
 }
 

@@ -46,10 +46,10 @@ describe('findings', () => {
     const library = {
       ...healthy.library,
       tried: [
-        { variant: 'cuda' as const, obstacle: 'libcudart.so.13: cannot open shared object file' },
-        { variant: 'vulkan' as const, obstacle: 'package x is not installed' },
-        { variant: 'vulkan' as const, obstacle: 'package x holds no libraries' },
-        { variant: 'metal' as const, obstacle: 'llama.cpp is not built for linux x64 with metal' },
+        { variant: 'cuda' as const, obstacle: 'libcudart.so.13: cannot open shared object file', isInstalled: true },
+        { variant: 'vulkan' as const, obstacle: 'package x is not installed', isInstalled: false },
+        { variant: 'vulkan' as const, obstacle: 'package x holds no libraries', isInstalled: false },
+        { variant: 'metal' as const, obstacle: 'llama.cpp is not built for linux x64 with metal', isInstalled: false },
       ],
     }
     expect(findings({ ...healthy, library })).toMatchObject([
@@ -61,7 +61,9 @@ describe('findings', () => {
   it('come with the remedy of whoever found the trouble, the worst first', () => {
     const library = {
       ...healthy.library,
-      tried: [{ variant: 'cuda' as const, obstacle: 'libcudart.so.13: cannot open shared object file' }],
+      tried: [
+        { variant: 'cuda' as const, obstacle: 'libcudart.so.13: cannot open shared object file', isInstalled: true },
+      ],
     }
     const memory = { total: GIB, available: 1 }
     const cache = { trouble: { ...trouble, remedy: 'Do this' } }

@@ -40,14 +40,13 @@ function libraryFindings({ library, devices, canRun }: Omit<Diagnosis, 'findings
 /** A GPU's libraries are installed, but its driver or runtime is missing, and the CPU computes in its place. */
 function deviceFindings({ library, devices }: Omit<Diagnosis, 'findings'>): Finding[] {
   if (library.loaded === null || devices.some(({ type }) => type === 'gpu' || type === 'igpu')) return []
-  const reasons = library.tried.filter(
-    ({ obstacle }) => !/is not built|is not installed|holds no libraries/.test(obstacle),
-  )
-  return reasons.map(({ variant, obstacle }) => ({
-    severity: 'note',
-    problem: `The ${variant} variant is installed but does not open: ${obstacle}`,
-    remedy: `Nothing to do without such a GPU; with one, install its driver${variant === 'cuda' ? ' and the CUDA 13 runtime with cuBLAS' : ''}`,
-  }))
+  return library.tried
+    .filter(({ isInstalled }) => isInstalled)
+    .map(({ variant, obstacle }) => ({
+      severity: 'note',
+      problem: `The ${variant} variant is installed but does not open: ${obstacle}`,
+      remedy: `Nothing to do without such a GPU; with one, install its driver${variant === 'cuda' ? ' and the CUDA 13 runtime with cuBLAS' : ''}`,
+    }))
 }
 
 function memoryFindings({ memory }: Omit<Diagnosis, 'findings'>): Finding[] {

@@ -1,12 +1,6 @@
 import { TandemError } from '../errors.ts'
-import type {
-  Decoder,
-  DecoderState,
-  Prompt,
-  RandomGenerator,
-  RowCandidates,
-  StepOptions,
-} from '../generation/decoder.ts'
+import type { Decoder, DecoderState, Prompt, RowCandidates, StepOptions } from '../generation/decoder.ts'
+import { ForwardingDecoder } from '../generation/forwarding-decoder.ts'
 import type { GenerationConfig } from '../generation/options.ts'
 import type { Hypothesis, SearchEvent } from '../generation/search/search.ts'
 import { SEARCHES } from '../generation/search/searches.ts'
@@ -196,25 +190,20 @@ function checkFollowers({ signal, onStep }: RunOptions): void {
 }
 
 /** A decoder that knows how long it took. */
-class TimedDecoder implements Decoder {
-  readonly vocabularySize: number
-  readonly maxSequences: number
+class TimedDecoder extends ForwardingDecoder {
   readonly timings = { encodeMs: 0, decodeMs: 0, steps: 0 }
-  readonly #decoder: Decoder
   readonly #readsPromptInFirstStep: boolean
 
   constructor(decoder: Decoder, readsPromptInFirstStep: boolean) {
-    this.#decoder = decoder
+    super(decoder)
     this.#readsPromptInFirstStep = readsPromptInFirstStep
-    this.vocabularySize = decoder.vocabularySize
-    this.maxSequences = decoder.maxSequences
   }
 
-  start(prompt: Prompt, signal?: AbortSignal): Promise<DecoderState> {
-    return this.#during('encodeMs', () => this.#decoder.start(prompt, signal))
+  override start(prompt: Prompt, signal?: AbortSignal): Promise<DecoderState> {
+    return this.#during('encodeMs', () => super.start(prompt, signal))
   }
 
-  step(
+  override step(
     state: DecoderState,
     tokens: readonly (readonly number[])[],
     options: StepOptions,
@@ -222,19 +211,7 @@ class TimedDecoder implements Decoder {
   ): Promise<RowCandidates[]> {
     const isPrompt = this.#readsPromptInFirstStep && this.timings.steps === 0
     this.timings.steps += 1
-    return this.#during(isPrompt ? 'encodeMs' : 'decodeMs', () => this.#decoder.step(state, tokens, options, signal))
-  }
-
-  createGenerator(seed: number): RandomGenerator {
-    return this.#decoder.createGenerator(seed)
-  }
-
-  reorder(state: DecoderState, parents: readonly number[]): void {
-    this.#decoder.reorder(state, parents)
-  }
-
-  dispose(state: DecoderState): Promise<void> {
-    return this.#decoder.dispose(state)
+    return this.#during(isPrompt ? 'encodeMs' : 'decodeMs', () => super.step(state, tokens, options, signal))
   }
 
   async #during<T>(phase: 'encodeMs' | 'decodeMs', work: () => Promise<T>): Promise<T> {

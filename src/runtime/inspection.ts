@@ -4,12 +4,13 @@ import { planFile } from '../convert/planned-file.ts'
 import { TandemError } from '../errors.ts'
 import { textOf } from '../formats/gguf/metadata.ts'
 import { readGgufShards } from '../formats/gguf/shards.ts'
+import { typeName } from '../formats/gguf/types.ts'
 import type { SpecialTokenName } from '../tokenizer/config.ts'
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
 import { type ConvertedModel, describeModel, isConverted } from './converted-model.ts'
 import { locateModel } from './locate.ts'
 import { estimateMemory, type MemoryEstimate, type MemoryOptions } from './memory.ts'
-import { type InspectedModule, moduleTree, type TreeTensor, tensorTree } from './module-tree.ts'
+import { type InspectedModule, moduleTree, type TreeTensor, tensorTree, valueCount } from './module-tree.ts'
 
 /** Options of {@link inspect}. */
 export interface InspectOptions extends MemoryOptions {
@@ -113,17 +114,16 @@ export async function inspect(model: string, options: InspectOptions = {}): Prom
 }
 
 function weightsOf(tensors: readonly TreeTensor[]): Pick<ModelInspection, 'parameters' | 'bytes' | 'types'> {
-  const modules = tensorTree('', tensors)
   const types: ModelInspection['types'] = {}
-  for (const { type, bytes } of Object.values(modules.children).flatMap(allParameters)) {
-    const entry = types[type] ?? { tensors: 0, bytes: 0 }
-    types[type] = { tensors: entry.tensors + 1, bytes: entry.bytes + bytes }
+  for (const { type, size } of tensors) {
+    const entry = types[typeName(type)] ?? { tensors: 0, bytes: 0 }
+    types[typeName(type)] = { tensors: entry.tensors + 1, bytes: entry.bytes + size }
   }
-  return { parameters: modules.parameterCount, bytes: modules.bytes, types }
-}
-
-function allParameters({ parameters, children }: InspectedModule): { type: string; bytes: number }[] {
-  return [...parameters, ...Object.values(children).flatMap(allParameters)]
+  return {
+    parameters: tensors.reduce((sum, { shape }) => sum + valueCount(shape), 0),
+    bytes: tensors.reduce((sum, { size }) => sum + size, 0),
+    types,
+  }
 }
 
 function tokenizerOf({ gguf, tokenizer }: ConvertedModel): ModelInspection['tokenizer'] {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { requireQuantization } from '../convert/convert.ts'
 import { planFile } from '../convert/planned-file.ts'
 import { TandemError } from '../errors.ts'
+import { gibibytes } from '../native/context-memory.ts'
 import { chooseDevice } from '../native/devices.ts'
 import type { ModelFile } from '../native/model-file.ts'
 import type { OpenOptions } from '../native/open-options.ts'
@@ -66,8 +67,4 @@ async function checkpointBytes(folder: string): Promise<number> {
 /** What macOS calls free leaves out all that it would give up at once. */
 function roomOf({ total, available }: SystemMemory): number {
   return process.platform === 'darwin' ? total : available
-}
-
-function gibibytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(2)} GiB`
 }

@@ -82,6 +82,11 @@ export function tensorTree(architecture: string, tensors: readonly TreeTensor[])
   return new Weigher(tensors, (parameter) => parameter).weigh(root.module(architecture, shapes))
 }
 
+/** Values of a tensor of this shape. */
+export function valueCount(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1)
+}
+
 /** A part of the names of tensors. */
 class Branch {
   readonly tensors: string[] = []
@@ -150,7 +155,7 @@ class Weigher {
         shape: [...tensor.shape].reverse(),
         type: typeName(tensor.type),
         ...(tensor.sourceType === undefined ? {} : { sourceType: typeName(tensor.sourceType) }),
-        count: tensor.shape.reduce((product, n) => product * n, 1),
+        count: valueCount(tensor.shape),
         bytes: tensor.size,
         ...(owner === undefined ? {} : { sharedWith: owner }),
       },

@@ -1,29 +1,14 @@
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
-import type {
-  Decoder,
-  DecoderState,
-  Prompt,
-  RandomGenerator,
-  RowCandidates,
-  StepOptions,
-} from '../generation/decoder.ts'
+import type { DecoderState, RowCandidates, StepOptions } from '../generation/decoder.ts'
+import { ForwardingDecoder } from '../generation/forwarding-decoder.ts'
 
 /** A decoder of one generation that knows when each of its steps began. */
-export class StepClock implements Decoder {
-  readonly vocabularySize: number
-  readonly maxSequences: number
-  readonly #decoder: Decoder
+export class StepClock extends ForwardingDecoder {
   /** When steps began, and when the last of them had been made use of. */
   readonly #marks: number[] = []
   #steps = 0
   #begin: EventLoopUtilization | undefined
   #spent: EventLoopUtilization | undefined
-
-  constructor(decoder: Decoder) {
-    this.#decoder = decoder
-    this.vocabularySize = decoder.vocabularySize
-    this.maxSequences = decoder.maxSequences
-  }
 
   /** From one step to the next, with all that the search does in between; without the first, which may read a prompt. */
   get stepMs(): number[] {
@@ -45,11 +30,7 @@ export class StepClock implements Decoder {
     if (this.#begin !== undefined) this.#spent = performance.eventLoopUtilization(this.#begin)
   }
 
-  start(prompt: Prompt, signal?: AbortSignal): Promise<DecoderState> {
-    return this.#decoder.start(prompt, signal)
-  }
-
-  step(
+  override step(
     state: DecoderState,
     tokens: readonly (readonly number[])[],
     options: StepOptions,
@@ -58,19 +39,7 @@ export class StepClock implements Decoder {
     this.#steps += 1
     if (this.#steps === 2) this.#begin = performance.eventLoopUtilization()
     if (this.#steps >= 2) this.#marks.push(performance.now())
-    return this.#decoder.step(state, tokens, options, signal)
-  }
-
-  reorder(state: DecoderState, parents: readonly number[]): void {
-    this.#decoder.reorder(state, parents)
-  }
-
-  createGenerator(seed: number): RandomGenerator {
-    return this.#decoder.createGenerator(seed)
-  }
-
-  dispose(state: DecoderState): Promise<void> {
-    return this.#decoder.dispose(state)
+    return super.step(state, tokens, options, signal)
   }
 }
 

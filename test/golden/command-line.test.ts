@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MAIN } from '../integration/command.ts'
 import {
   type GenerationCase,
   type GenerationCases,
@@ -13,8 +13,6 @@ import {
   withoutFill,
 } from './generation-cases.ts'
 import { caseFiles, goldenFolder, readJson, skipReason } from './reference.ts'
-
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
 interface Answer {
   id: { id: string; row: number }

@@ -1,4 +1,5 @@
-import type { Decoder, Draw, StepOptions } from '../../src/generation/decoder.ts'
+import type { Decoder, Draw, RowCandidates, StepOptions } from '../../src/generation/decoder.ts'
+import { ForwardingDecoder } from '../../src/generation/forwarding-decoder.ts'
 import type { GenerationConfig, UnnamedSearchOptions } from '../../src/generation/options.ts'
 
 /** A file `cases/gen-*.json`: what transformers generates. */
@@ -75,23 +76,18 @@ export function withoutFill(
  * A decoder whose prompt is one of a batch of the reference, which draws for the whole batch from one generator: row
  * `index` of `size` that are drawn at each step.
  */
-export class BatchRowDecoder implements Decoder {
-  readonly vocabularySize: number
-  readonly maxSequences: number
-  readonly start: Decoder['start']
-  readonly reorder: Decoder['reorder']
-  readonly createGenerator: Decoder['createGenerator']
-  readonly dispose: Decoder['dispose']
-  readonly step: Decoder['step']
+export class BatchRowDecoder extends ForwardingDecoder {
+  readonly #index: number
+  readonly #size: number
 
   constructor(decoder: Decoder, index: number, size: number) {
-    this.vocabularySize = decoder.vocabularySize
-    this.maxSequences = decoder.maxSequences
-    this.start = (...call) => decoder.start(...call)
-    this.reorder = (...call) => decoder.reorder(...call)
-    this.createGenerator = (...call) => decoder.createGenerator(...call)
-    this.dispose = (...call) => decoder.dispose(...call)
-    this.step = (state, tokens, options, signal) => decoder.step(state, tokens, inBatch(options, index, size), signal)
+    super(decoder)
+    this.#index = index
+    this.#size = size
+  }
+
+  override step(...[state, tokens, options, signal]: Parameters<Decoder['step']>): Promise<RowCandidates[]> {
+    return super.step(state, tokens, inBatch(options, this.#index, this.#size), signal)
   }
 }
 

@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadNative } from '../../src/native/library.ts'
 import { type ModelMeasurement, measureModel } from '../../src/runtime/measurement.ts'
+import { MAIN, outcomeOf } from './command.ts'
 import { makeSmallModels, type SmallModels } from './small-models.ts'
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const QUICK = { device: 'cpu', threads: 1, repetitions: 1 } as const
 
 let small: SmallModels
@@ -20,19 +19,7 @@ function start(...parameters: string[]): ChildProcess {
   })
 }
 
-function finish(child: ChildProcess): Promise<{ code: number | null; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    out += text
-  })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    err += text
-  })
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })))
-}
-
-const bench = (...parameters: string[]) => finish(start(...parameters))
+const bench = (...parameters: string[]) => outcomeOf(start(...parameters))
 
 describe('measureModel', () => {
   it.each([
@@ -139,7 +126,7 @@ describe('tandem bench', () => {
 
   it('ends with 130 after SIGINT, and prints nothing', async () => {
     const running = start('-m', 'nano-chatlm', '--repetitions', '1000000', '--verbose')
-    const ended = finish(running)
+    const ended = outcomeOf(running)
     running.stderr?.on('data', (text: string) => {
       if (text.includes('tandem: measured: ')) running.kill('SIGINT')
     })

@@ -2,17 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MAIN, type Outcome, outcomeOf } from './command.ts'
 import { makeSmallModels, type SmallModels } from './small-models.ts'
-
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-
-interface Outcome {
-  code: number | null
-  out: string
-  err: string
-}
 
 let small: SmallModels
 const fast = ['--device', 'cpu', '--threads', '1', '--quantize', 'f32']
@@ -29,28 +21,16 @@ function start(...parameters: string[]): ChildProcess {
   })
 }
 
-function finish(child: ChildProcess): Promise<Outcome> {
-  let out = ''
-  let err = ''
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    out += text
-  })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    err += text
-  })
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })))
-}
-
 function tandem(...parameters: string[]): Promise<Outcome> {
   const child = start(...parameters)
   child.stdin?.end()
-  return finish(child)
+  return outcomeOf(child)
 }
 
 function fed(input: string, ...parameters: string[]): Promise<Outcome> {
   const child = start(...parameters)
   child.stdin?.end(input)
-  return finish(child)
+  return outcomeOf(child)
 }
 
 function jsonLines(out: string): Record<string, unknown>[] {
@@ -255,12 +235,12 @@ describe('tandem generate', () => {
   it('ends with 130 after SIGINT, in the middle of a text and while it waits for input', async () => {
     const endless = ['--max-new-tokens', '1000000', '--eos-token-id', 'null', '--context-size', '100000']
     const running = start('generate', '-m', small.t5, ...fast, ...endless, 'abc')
-    const ended = finish(running)
+    const ended = outcomeOf(running)
     running.stdout?.once('data', () => running.kill('SIGINT'))
     expect(await ended).toMatchObject({ code: 130, err: '' })
 
     const waiting = start('generate', '-m', small.t5, ...fast, '--json', '--input', '-')
-    const waited = finish(waiting)
+    const waited = outcomeOf(waiting)
     waiting.stdin?.write('{"prompt": "abc"}\n')
     waiting.stdout?.once('data', () => waiting.kill('SIGINT'))
     expect(await waited).toMatchObject({ code: 130, err: '' })
@@ -268,7 +248,7 @@ describe('tandem generate', () => {
 
   it('says nothing when its reader goes away', async () => {
     const child = start('generate', '-m', small.t5, ...fast, '--json', '--input', '-')
-    const ended = finish(child)
+    const ended = outcomeOf(child)
     child.stdin?.on('error', () => undefined)
     child.stdout?.once('data', () => child.stdout?.destroy())
     child.stdin?.end('{"prompt": "abc"}\n'.repeat(2000))

@@ -2,12 +2,10 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Diagnosis } from '../../src/runtime/diagnosis.ts'
 import { diagnose } from '../../src/runtime/diagnosis.ts'
-
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+import { MAIN } from './command.ts'
 
 let folder = ''
 beforeAll(async () => {

@@ -122,7 +122,7 @@ describe.runIf(process.platform === 'linux')('libraries that are not ours', () =
 
   test('a foreign libggml-base in the process is a typed error that advises another process', async () => {
     const found = findVariant('cpu')
-    if (typeof found === 'string') throw new Error(found)
+    if ('obstacle' in found) throw new Error(found.obstacle)
     await cp(found.ggmlBase, join(folder, 'libggml-base.so'))
     const outcome = await answer(`${library()}; ${REPORT}; console.log(JSON.stringify(report(() => loadNative())))`, {
       env: { LD_PRELOAD: join(folder, 'libggml-base.so') },
@@ -186,7 +186,7 @@ describe.runIf(process.platform === 'linux')('libraries that are not ours', () =
 
   test('a GPU variant whose backend opens is loaded after it has been probed', async () => {
     const found = findVariant('cpu')
-    if (typeof found === 'string') throw new Error(found)
+    if ('obstacle' in found) throw new Error(found.obstacle)
     const base = await counterfeit('gpu', found.release, [])
     const bins = join(base, 'node_modules', '@node-llama-cpp', `linux-${process.arch}-vulkan`, 'bins', 'build')
     await cp(found.directory, bins, { recursive: true })

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,21 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ConversionReport, convert, type Quantization } from '../../src/convert/convert.ts'
 import { load } from '../../src/runtime/load.ts'
 import { divergence, forced } from '../generation/divergence.ts'
-import { type FolderTensor, writeSafetensors } from '../golden/convert-folder.ts'
 import { goldenFolder } from '../golden/reference.ts'
-
-/** What scripts/golden/real_shapes.py writes. */
-interface RealShape {
-  config: Record<string, unknown>
-  tensors: FolderTensor[]
-  cases: {
-    text: string
-    inputIds: number[]
-    ids: number[]
-    margins: number[]
-    top10: { ids: number[]; logits: number[] }
-  }[]
-}
+import { type RealShape, writeShapeFolder } from '../golden/shape-folder.ts'
 
 const repository = fileURLToPath(new URL('../..', import.meta.url))
 const chatlm = join(goldenFolder ?? '', '..', 'chatlm')
@@ -73,15 +60,9 @@ describe.each(SHAPES)(
     const gguf = (quantization: Quantization) => join(folder, `${quantization}.gguf`)
 
     beforeAll(async () => {
-      const golden = new URL(`../golden/real-shapes/${name}.json`, import.meta.url)
-      shape = JSON.parse(await readFile(golden, 'utf8')) as RealShape
       folder = await mkdtemp(join(tmpdir(), 'tandem-real-shape-'))
-      await mkdir(join(folder, 'model'))
-      await writeFile(join(folder, 'model', 'config.json'), JSON.stringify(shape.config))
-      for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
-        await copyFile(join(tokenizer, file), join(folder, 'model', file))
-      }
-      await writeSafetensors(join(folder, 'model', 'model.safetensors'), shape.tensors)
+      const golden = join(repository, 'test/golden/real-shapes', `${name}.json`)
+      shape = await writeShapeFolder(join(folder, 'model'), { shape: golden, tokenizer })
     }, TIMEOUT)
     afterAll(() => rm(folder, { recursive: true, force: true }))
 

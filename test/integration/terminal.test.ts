@@ -2,17 +2,9 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MAIN, type Outcome, outcomeOf } from './command.ts'
 import { makeSmallModels, type SmallModels } from './small-models.ts'
-
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-
-interface Outcome {
-  code: number | null
-  out: string
-  err: string
-}
 
 let small: SmallModels
 let folder = ''
@@ -27,24 +19,13 @@ afterAll(async () => {
 
 function start(command: string, parameters: readonly string[], environment: Record<string, string> = {}) {
   const { LC_ALL: _1, LC_MESSAGES: _2, LANG: _3, NO_COLOR: _4, FORCE_COLOR: _5, ...env } = process.env
-  return spawn(command, parameters, { env: { ...env, TANDEM_CACHE: small.cache, ...environment } })
-}
-
-function finish(child: ReturnType<typeof start>): Promise<Outcome> {
-  let out = ''
-  let err = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    out += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    err += text
-  })
+  const child = spawn(command, parameters, { env: { ...env, TANDEM_CACHE: small.cache, ...environment } })
   child.stdin.end()
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })))
+  return child
 }
 
 function tandem(parameters: readonly string[], environment?: Record<string, string>): Promise<Outcome> {
-  return finish(start(process.execPath, [MAIN, ...parameters], environment))
+  return outcomeOf(start(process.execPath, [MAIN, ...parameters], environment))
 }
 
 const fast = ['--device', 'cpu', '--threads', '1', '--quantize', 'f32']
@@ -81,7 +62,7 @@ describe('exit codes', () => {
   it.each(['generate', 'chat'])('130 after SIGINT in the middle of a text of %s', async (command) => {
     const endless = ['--max-new-tokens', '1000000', '--eos-token-id', 'null', '--context-size', '100000']
     const child = start(process.execPath, [MAIN, command, '-m', small.t5, ...fast, ...endless, 'abc'])
-    const ended = finish(child)
+    const ended = outcomeOf(child)
     child.stdout.once('data', () => child.kill('SIGINT'))
     const { code, out, err } = await ended
     expect({ code, err }).toEqual({ code: 130, err: '' })
@@ -91,7 +72,7 @@ describe('exit codes', () => {
   it('0 when `head` has read enough', async () => {
     const command = `set -o pipefail; "$0" "$@" | head -1`
     const many = Array.from({ length: 200 }, () => 'abc')
-    const { code, out, err } = await finish(
+    const { code, out, err } = await outcomeOf(
       start('bash', ['-c', command, process.execPath, MAIN, ...generate('--json', ...many)]),
     )
     expect({ code, err }).toEqual({ code: 0, err: '' })

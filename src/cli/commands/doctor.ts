@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { type Diagnosis, diagnose } from '../../runtime/diagnosis.ts'
 import type { CommandContext } from '../arguments.ts'
 import { styled } from '../terminal.ts'
-import { label } from '../ui.ts'
+import { byteSize, label } from '../ui.ts'
 
 export function doctorCommand(command: Command, { terminal: { out } }: CommandContext): Command {
   return command.option('--json').action(async (parsed: { json?: boolean }) => {
@@ -71,9 +71,9 @@ function memoryLines({ memory }: Diagnosis): Lines {
   if ('trouble' in memory) return [['trouble', memory.trouble.message]]
   const { total, available, limit } = memory
   return [
-    ['total', size(total)],
-    ['available', size(available)],
-    ...(limit === undefined ? [] : ([['limit', `${size(limit)}, of the control group`]] satisfies Lines)),
+    ['total', byteSize(total)],
+    ['available', byteSize(available)],
+    ...(limit === undefined ? [] : ([['limit', `${byteSize(limit)}, of the control group`]] satisfies Lines)),
   ]
 }
 
@@ -92,7 +92,7 @@ function deviceLines({ devices }: Diagnosis): Lines {
   if (devices.length === 0) return [['none', 'llama.cpp was not opened']]
   return devices.map(({ name, description, type, memoryFree, memoryTotal }) => [
     name,
-    `${description} (${type}), ${size(memoryFree)} of ${size(memoryTotal)} free`,
+    `${description} (${type}), ${byteSize(memoryFree)} of ${byteSize(memoryTotal)} free`,
   ])
 }
 
@@ -100,7 +100,7 @@ function cacheLines({ cache }: Diagnosis): Lines {
   if ('trouble' in cache) return [['trouble', cache.trouble.message]]
   return [
     ['folder', `${cache.directory}${cache.isWritable ? '' : ' (not writable)'}`],
-    ['size', `${size(cache.size)} in ${cache.files} ${cache.files === 1 ? 'file' : 'files'}`],
+    ['size', `${byteSize(cache.size)} in ${cache.files} ${cache.files === 1 ? 'file' : 'files'}`],
   ]
 }
 
@@ -123,8 +123,4 @@ function findingLines({ findings, canRun }: Diagnosis, out: NodeJS.WriteStream):
       `  ${remedy}`,
     ]),
   ]
-}
-
-function size(bytes: number): string {
-  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`
 }

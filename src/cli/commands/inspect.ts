@@ -4,7 +4,7 @@ import type { MemoryEstimate } from '../../runtime/memory.ts'
 import type { InspectedModule, InspectedParameter } from '../../runtime/module-tree.ts'
 import { type CommandContext, positiveInteger } from '../arguments.ts'
 import { moduleLines } from '../module-lines.ts'
-import { label } from '../ui.ts'
+import { byteSize, label } from '../ui.ts'
 
 interface InspectArguments {
   contextSize?: number
@@ -43,7 +43,7 @@ function report(found: ModelInspection): string[] {
     '',
     ...structure(found.modules),
     '',
-    row('Parameters', `${count(found.parameters)}, ${size(found.bytes)}: ${types(found)}`),
+    row('Parameters', `${count(found.parameters)}, ${byteSize(found.bytes)}: ${types(found)}`),
     row('Positions', maxPositions === null ? 'no limit' : count(maxPositions)),
     row('Tokenizer', tokenizer(found)),
     row('Chat template', found.chatTemplate === null ? 'none' : template(found.chatTemplate)),
@@ -62,10 +62,9 @@ function structure(modules: InspectedModule): string[] {
   return lines.map(({ text, note }) => (note === '' ? text : `${text.padEnd(width)}  # ${note}`))
 }
 
-function contents({ parameters, children, parameterCount, bytes }: InspectedModule, times: number): string {
+function contents({ parameters, parameterCount, bytes }: InspectedModule, times: number): string {
   const own = parameters.map(parameterText)
-  const total = parameterCount === 0 ? [] : [`${count(parameterCount)}, ${size(bytes)}`]
-  if (Object.keys(children).length > 0 && own.length === 0 && parameterCount === 0) return ''
+  const total = parameterCount === 0 ? [] : [`${count(parameterCount)}, ${byteSize(bytes)}`]
   const each = times > 1 && parameterCount > 0 ? ['each'] : []
   return [own.join(' + '), [...total, ...each].join(' ')].filter((text) => text !== '').join(' · ')
 }
@@ -80,7 +79,7 @@ function parameterText({ name, shape, type, sourceType, sharedWith }: InspectedP
 function types({ types: byType }: ModelInspection): string {
   return Object.entries(byType)
     .sort(([, a], [, b]) => b.bytes - a.bytes)
-    .map(([type, { tensors, bytes }]) => `${tensors} tensors in ${type} (${size(bytes)})`)
+    .map(([type, { tensors, bytes }]) => `${tensors} tensors in ${type} (${byteSize(bytes)})`)
     .join(', ')
 }
 
@@ -100,7 +99,7 @@ function memory(estimate: MemoryEstimate): string[] {
     ['Program', estimate.program],
     ['Vocabulary', estimate.vocabulary],
     ['Weights', estimate.weights],
-    [`Keys, values`, estimate.keysAndValues],
+    ['Keys, values', estimate.keysAndValues],
     ['Computation', estimate.compute],
     ['Total', estimate.total],
   ]
@@ -108,15 +107,10 @@ function memory(estimate: MemoryEstimate): string[] {
     `Memory on a CPU with a context of ${count(contextSize)} tokens in ${kvType}, an input of ${count(sourceLength)}, ${
       numBeams === 1 ? 'one beam' : `${numBeams} beams`
     }:`,
-    ...rows.map(([title, bytes]) => `${label(`  ${title}`, LABEL_WIDTH)}${size(bytes).padStart(10)}`),
+    ...rows.map(([title, bytes]) => `${label(`  ${title}`, LABEL_WIDTH)}${byteSize(bytes).padStart(10)}`),
   ]
 }
 
 function count(value: number): string {
   return value.toLocaleString('en-US')
-}
-
-function size(bytes: number): string {
-  if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
 }
