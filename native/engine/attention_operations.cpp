@@ -1,6 +1,7 @@
 #include "engine/attention_operations.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace tandem {
 
@@ -16,11 +17,52 @@ const uint16_t* halves_at(const ggml_tensor* tensor, size_t offset) {
 
 size_t row_floats(const ggml_tensor* tensor) { return tensor->nb[1] / sizeof(float); }
 
+constexpr auto most_rows = static_cast<int64_t>(kernels::max_attention_rows);
+
+/** One head of keys in tiles and of values `[size, n, heads]`. */
+struct Seen {
+  const ggml_tensor* keys;
+  const ggml_tensor* values;
+  int64_t head;
+};
+
+kernels::Attention attention_over(const Seen& seen) {
+  const auto size = static_cast<size_t>(seen.values->ne[0]);
+  const auto count = static_cast<size_t>(seen.values->ne[1]);
+  const auto head = static_cast<size_t>(seen.head);
+  kernels::Attention task{};
+  task.keys = halves_at(seen.keys, head * kernels::key_tiles_size(count, size));
+  task.values = halves_at(seen.values, head * count * size);
+  task.head_size = size;
+  task.count = count;
+  return task;
+}
+
 }  // namespace
 
 bool has_attention_kernel(const kernels::KernelSet* kernel_set, int64_t head_size, ggml_type kv_type) {
   return kernel_set != nullptr && kv_type == GGML_TYPE_F16 && head_size <= static_cast<int64_t>(kernels::max_head_size) &&
          head_size % static_cast<int64_t>(kernels::head_size_multiple) == 0;
+}
+
+int64_t KeyTiles::pieces(const ggml_tensor*, int) const { return heads_; }
+
+void KeyTiles::compute(ggml_tensor* result, int64_t head, int64_t) const {
+  const ggml_tensor* keys = result->src[0];
+  const int64_t n = keys->ne[1];
+  const int64_t size = keys->ne[0] / heads_;
+  const auto head_halves = kernels::key_tiles_size(static_cast<size_t>(n), static_cast<size_t>(size));
+  auto* halves = static_cast<ggml_fp16_t*>(result->data) + static_cast<size_t>(head) * head_halves;
+  const auto tile = static_cast<int64_t>(kernels::tile_keys);
+  std::vector<float> turned(kernels::tile_keys * static_cast<size_t>(size));
+  for (int64_t first = 0; first < n; first += tile) {
+    std::fill(turned.begin(), turned.end(), 0.0F);
+    for (int64_t key = first; key < std::min(n, first + tile); ++key) {
+      const float* values = floats_at(keys, head * size, key);
+      for (int64_t i = 0; i < size; ++i) turned[static_cast<size_t>(i * tile + key - first)] = values[i];
+    }
+    library().ggml_fp32_to_fp16_row(turned.data(), halves + first * size, static_cast<int64_t>(turned.size()));
+  }
 }
 
 int64_t SelfAttention::pieces(const ggml_tensor* result, int) const { return result->ne[1] * heads_; }
@@ -34,10 +76,8 @@ void SelfAttention::compute(ggml_tensor* result, int64_t piece, int64_t) const {
   const int64_t head = piece % heads_;
   const int64_t size = result->ne[0] / heads_;
   const auto slots = static_cast<size_t>(bias->ne[0]);
-  kernels::Attention task{};
-  task.queries = floats_at(queries, head * size, token);
-  task.query_stride = row_floats(queries);
-  task.rows = 1;
+  kernels::CellAttention task{};
+  task.query = floats_at(queries, head * size, token);
   task.keys = halves_at(keys, static_cast<size_t>(head * size));
   task.values = halves_at(values, static_cast<size_t>(head * size));
   task.cell_stride = keys->nb[1] / sizeof(uint16_t);
@@ -46,17 +86,42 @@ void SelfAttention::compute(ggml_tensor* result, int64_t piece, int64_t) const {
   task.count = slots;
   task.bias = static_cast<const float*>(bias->data) + static_cast<size_t>(token * heads_ + head) * slots;
   task.output = floats_at(result, head * size, token);
+  kernel_set_.attend_cells(task);
+}
+
+int64_t EncoderAttention::pieces(const ggml_tensor* result, int) const {
+  return (result->ne[1] + most_rows - 1) / most_rows * result->src[3]->ne[1];
+}
+
+void EncoderAttention::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const ggml_tensor* queries = result->src[0];
+  const ggml_tensor* values = result->src[2];
+  const ggml_tensor* bias = result->src[3];
+  const int64_t n = result->ne[1];
+  const int64_t groups = (n + most_rows - 1) / most_rows;
+  // Head by head, so that its keys and values are still in the cache.
+  const int64_t head = piece / groups;
+  const int64_t first = piece % groups * most_rows;
+  const int64_t size = values->ne[0];
+  kernels::Attention task = attention_over({result->src[1], values, head});
+  task.queries = floats_at(queries, head * size, first);
+  task.query_stride = row_floats(queries);
+  task.rows = static_cast<size_t>(std::min(most_rows, n - first));
+  // The next row sees every key at a distance that is smaller by one.
+  task.bias = floats_at(bias, n - 1 - first, head);
+  task.bias_stride = -1;
+  task.mask = mask_;
+  task.output = floats_at(result, head * size, first);
   task.output_stride = row_floats(result);
   kernel_set_.attend(task);
 }
 
 CrossAttentionOverSources::CrossAttentionOverSources(const kernels::KernelSet& kernel_set,
                                                      const std::vector<Columns>& sources)
-    : kernel_set_(kernel_set), heads_(sources.front().keys->ne[2]) {
-  constexpr auto most = static_cast<int64_t>(kernels::max_attention_rows);
+    : kernel_set_(kernel_set), heads_(sources.front().values->ne[2]) {
   for (const auto& source : sources) {
-    for (int64_t first = 0; first < source.count; first += most) {
-      groups_.push_back({source.first + first, std::min(most, source.count - first), source.keys, source.values,
+    for (int64_t first = 0; first < source.count; first += most_rows) {
+      groups_.push_back({source.first + first, std::min(most_rows, source.count - first), source.keys, source.values,
                          source.mask});
     }
   }
@@ -70,20 +135,13 @@ void CrossAttentionOverSources::compute(ggml_tensor* result, int64_t piece, int6
   const ggml_tensor* queries = result->src[0];
   const Columns& group = groups_[static_cast<size_t>(piece / heads_)];
   const int64_t head = piece % heads_;
-  const auto size = static_cast<size_t>(group.keys->ne[0]);
-  const auto length = static_cast<size_t>(group.keys->ne[1]);
-  const size_t offset = static_cast<size_t>(head) * length * size;
-  kernels::Attention task{};
-  task.queries = floats_at(queries, head * group.keys->ne[0], group.first);
+  const int64_t size = group.values->ne[0];
+  kernels::Attention task = attention_over({group.keys, group.values, head});
+  task.queries = floats_at(queries, head * size, group.first);
   task.query_stride = row_floats(queries);
   task.rows = static_cast<size_t>(group.count);
-  task.keys = halves_at(group.keys, offset);
-  task.values = halves_at(group.values, offset);
-  task.cell_stride = size;
-  task.head_size = size;
-  task.count = length;
-  task.bias = group.mask;
-  task.output = floats_at(result, head * group.keys->ne[0], group.first);
+  task.mask = group.mask;
+  task.output = floats_at(result, head * size, group.first);
   task.output_stride = row_floats(result);
   kernel_set_.attend(task);
 }

@@ -10,6 +10,22 @@ namespace tandem {
 bool has_attention_kernel(const kernels::KernelSet* kernel_set, int64_t head_size, ggml_type kv_type);
 
 /**
+ * Keys `[heads * size, n]` of any row stride -> `[16, size, tiles, heads]` in f16, as `kernels::Attention` reads them; the last
+ * tile is filled up with zeros.
+ */
+class KeyTiles : public Operation {
+ public:
+  explicit KeyTiles(int64_t heads) : heads_(heads) {}
+
+ protected:
+  int64_t pieces(const ggml_tensor* result, int threads) const override;
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+
+ private:
+  int64_t heads_;
+};
+
+/**
  * Each token over its own list of cells, read where they lie. Arguments: queries `[heads * size, tokens]`, keys and values
  * `[heads * size, cells]` in f16, the numbers of the cells `[slots, tokens]`, and the bias `[slots, 1, heads, tokens]`.
  */
@@ -26,6 +42,23 @@ class SelfAttention : public Operation {
   int64_t heads_;
 };
 
+/**
+ * Every token of a source over all of them. Arguments: queries `[heads * size, n]`, keys in tiles, values `[size, n, heads]` in
+ * f16, and the bias of each distance from -(n - 1) to n - 1 `[2 n - 1, heads]`; `mask` `[n]` is null or outlives the graph.
+ */
+class EncoderAttention : public Operation {
+ public:
+  EncoderAttention(const kernels::KernelSet& kernel_set, const float* mask) : kernel_set_(kernel_set), mask_(mask) {}
+
+ protected:
+  int64_t pieces(const ggml_tensor* result, int threads) const override;
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+
+ private:
+  const kernels::KernelSet& kernel_set_;
+  const float* mask_;
+};
+
 /** All tokens of a step over their sources, whose keys and values are read once for those that share one. */
 class CrossAttentionOverSources : public Operation {
  public:
@@ -33,7 +66,7 @@ class CrossAttentionOverSources : public Operation {
   struct Columns {
     int64_t first;
     int64_t count;
-    const ggml_tensor* keys;    // [size, n, heads] in f16
+    const ggml_tensor* keys;    // in tiles
     const ggml_tensor* values;  // [size, n, heads] in f16
     const float* mask;          // [n] or null
   };

@@ -1,6 +1,7 @@
 #include "engine/graph.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -68,7 +69,13 @@ ggml_tensor* Graph::quantized(ggml_tensor* x) {
   return found;
 }
 
+void Graph::count_product(const ggml_tensor* weight, const ggml_tensor* x) {
+  rows_ = std::max(rows_, x->ne[1]);
+  work_ += static_cast<double>(weight->ne[0] * weight->ne[1]) * static_cast<double>(x->ne[1]);
+}
+
 ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* residual) {
+  count_product(weight, x);
   const auto* packed = packed_form(weight);
   if (packed == nullptr) {
     auto* product = library().ggml_mul_mat(context_.get(), weight, x);
@@ -84,6 +91,7 @@ std::vector<ggml_tensor*> Graph::packed_linears(const std::vector<ggml_tensor*>&
   std::vector<const kernels::PackedMatrix*> matrices;
   int64_t outputs = 0;
   for (const auto* weight : weights) {
+    count_product(weight, x);
     matrices.push_back(packed_form(weight));
     outputs += weight->ne[1];
   }
@@ -124,7 +132,9 @@ ggml_tensor* Graph::gelu_new_f32(ggml_tensor* x) {
 
 ggml_tensor* Graph::split_heads(ggml_tensor* x, int64_t size, int64_t heads) {
   const Library& llama = library();
-  auto* apart = llama.ggml_reshape_3d(context_.get(), x, size, heads, x->ne[1]);
+  // A view and no new shape: `x` may be columns of a joined product.
+  auto* apart = llama.ggml_view_3d(context_.get(), x, size, heads, x->ne[1], static_cast<size_t>(size) * x->nb[0],
+                                   x->nb[1], 0);
   return llama.ggml_permute(context_.get(), apart, 0, 2, 1, 3);
 }
 
@@ -216,11 +226,11 @@ void GraphRunner::run(Graph& graph) {
     throw EngineError("out-of-memory", "not enough memory for the intermediate results of a step");
   }
   graph.upload_inputs();
-  const auto begin = ThreadCount::Clock::now();
-  set_threads(thread_count_.at(begin));
-  const int64_t lost_before = lost_cores();
+  set_threads(thread_count_.of_graph(graph.rows_of_products()));
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
   const auto status = llama.ggml_backend_sched_graph_compute(scheduler, graph.graph());
-  thread_count_.record(begin, ThreadCount::Clock::now(), lost_cores() - lost_before);
+  thread_count_.record(std::chrono::duration<double>(Clock::now() - begin).count() / graph.work());
   if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());
 }

@@ -58,6 +58,10 @@ class Graph {
   ggml_context* context() const { return context_.get(); }
   ggml_cgraph* graph() const { return graph_; }
   size_t capacity() const { return capacity_; }
+  /** The most rows that a weight is multiplied with. */
+  int64_t rows_of_products() const { return rows_; }
+  /** Multiplications of all linear layers. */
+  double work() const { return work_; }
   void upload_inputs() const;
 
  private:
@@ -66,10 +70,13 @@ class Graph {
     std::vector<uint8_t> bytes;
   };
   ggml_tensor* quantized(ggml_tensor* x);
+  void count_product(const ggml_tensor* weight, const ggml_tensor* x);
   template <typename Value>
   ggml_tensor* input(ggml_type type, const std::vector<Value>& values);
 
   size_t capacity_;
+  int64_t rows_ = 1;
+  double work_ = 0;
   ContextHandle context_;
   ggml_cgraph* graph_;
   std::vector<Input> inputs_;

@@ -19,14 +19,13 @@
   F(ggml_backend_sched_alloc_graph) F(ggml_backend_sched_free) F(ggml_backend_sched_graph_compute)                     \
   F(ggml_backend_sched_new) F(ggml_backend_sched_reset) F(ggml_backend_tensor_get) F(ggml_backend_tensor_set)          \
   F(ggml_blck_size) F(ggml_build_forward_expand) F(ggml_concat) F(ggml_cont) F(ggml_custom_4d)                                           \
-  F(ggml_cont_2d) F(ggml_cpy) F(ggml_free) F(ggml_gelu) F(ggml_gelu_erf) F(ggml_get_rows) F(ggml_get_type_traits)      \
+  F(ggml_cont_2d) F(ggml_cpy) F(ggml_fp32_to_fp16_row) F(ggml_free) F(ggml_gelu) F(ggml_gelu_erf) F(ggml_get_rows) F(ggml_get_type_traits)      \
   F(ggml_graph_overhead_custom) F(ggml_init) F(ggml_log_get) F(ggml_log_set) F(ggml_mul) F(ggml_mul_mat)               \
   F(ggml_nbytes) F(ggml_new_graph_custom) F(ggml_new_tensor) F(ggml_new_tensor_1d) F(ggml_new_tensor_2d)               \
   F(ggml_new_tensor_3d) F(ggml_new_tensor_4d) F(ggml_permute) F(ggml_quantize_chunk) F(ggml_relu) F(ggml_reshape_2d)   \
   F(ggml_reshape_3d) F(ggml_reshape_4d) F(ggml_rms_norm) F(ggml_row_size) F(ggml_scale) F(ggml_scale_bias)             \
   F(ggml_set_input) F(ggml_set_name) F(ggml_set_output) F(ggml_set_rows) F(ggml_silu) F(ggml_soft_max) F(ggml_sqr)     \
-  F(ggml_tanh) F(ggml_tensor_overhead) F(ggml_type_name)                                                               \
-  F(ggml_view_2d)
+  F(ggml_tanh) F(ggml_tensor_overhead) F(ggml_type_name) F(ggml_view_2d) F(ggml_view_3d)
 #define TANDEM_GGML_FUNCTIONS(F) \
   F(ggml_backend_dev_by_type) F(ggml_backend_dev_count) F(ggml_backend_dev_get) F(ggml_backend_load_all_from_path)
 #define TANDEM_LLAMA_FUNCTIONS(F)                                                                                      \

@@ -18,10 +18,18 @@ T5Graph::T5Graph(const T5Model& model, const Options& options)
       options_(options),
       has_attention_kernel_(has_attention_kernel(options.kernel_set, p_.d_kv, options.kv_type)) {}
 
-ggml_tensor* T5Graph::new_cross_values(ggml_context* context, int64_t n) const {
+KeyValue T5Graph::new_cross_attention(ggml_context* context, int64_t n) const {
   const Library& llama = library();
-  if (has_attention_kernel_) return llama.ggml_new_tensor_3d(context, options_.kv_type, p_.d_kv, n, p_.num_heads);
-  return llama.ggml_new_tensor_3d(context, options_.kv_type, n, p_.d_kv, p_.num_heads);
+  const auto new_tensor = [&](int64_t columns, int64_t rows) {
+    return llama.ggml_new_tensor_3d(context, options_.kv_type, columns, rows, p_.num_heads);
+  };
+  if (!has_attention_kernel_) return {new_tensor(p_.d_kv, n), new_tensor(n, p_.d_kv)};
+  return {new_tensor(key_tiles_size(n), 1), new_tensor(p_.d_kv, n)};
+}
+
+/** Of one head, in halves. */
+int64_t T5Graph::key_tiles_size(int64_t n) const {
+  return static_cast<int64_t>(kernels::key_tiles_size(static_cast<size_t>(n), static_cast<size_t>(p_.d_kv)));
 }
 
 ggml_tensor* T5Graph::norm(Graph& graph, ggml_tensor* x, ggml_tensor* weight) const {
@@ -46,60 +54,94 @@ ggml_tensor* T5Graph::feed_forward(Graph& graph, const T5FeedForward& layer, ggm
   return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)), x);
 }
 
-ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x,
-                                        ggml_tensor* bias) const {
-  const Library& llama = library();
-  auto* h = norm(graph, x, attention.norm);
-  auto* q = graph.split_heads(graph.linear(attention.q, h), p_.d_kv, p_.num_heads);
-  auto* k = graph.split_heads(graph.linear(attention.k, h), p_.d_kv, p_.num_heads);
-  auto* v = graph.split_heads_transposed(graph.linear(attention.v, h), p_.d_kv, p_.num_heads);
-  // T5 does not divide by the square root of the head size: its initialisation absorbs it.
-  auto* scores = llama.ggml_add(graph.context(), llama.ggml_mul_mat(graph.context(), k, q), bias);
-  auto* mixed = llama.ggml_mul_mat(graph.context(), v, llama.ggml_soft_max(graph.context(), scores));
-  return graph.linear(attention.o, graph.merge_heads(mixed), x);
-}
+struct T5Graph::EncoderInputs {
+  int64_t n;
+  ggml_tensor* buckets;       // of every distance for our kernel, else of every query's distance to every key
+  const float* mask;          // [n] or null
+  ggml_tensor* mask_for_ggml;  // likewise
+  ggml_tensor* bias;          // of the layer, `position_bias`
+};
 
-Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
-  const Library& llama = library();
-  const auto n = static_cast<int64_t>(ids.size());
-  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer, options_.kernel_set);
-  auto* context = graph.context();
-
+T5Graph::EncoderInputs T5Graph::encoder_inputs(Graph& graph, int64_t n, const std::vector<float>& mask) const {
   const RelativePosition relative(p_.relative_attention_num_buckets, p_.relative_attention_max_distance, true);
   std::vector<int32_t> by_distance;  // from -(n - 1) to n - 1
   for (int64_t distance = 1 - n; distance < n; ++distance) by_distance.push_back(relative.bucket(distance));
+  const float* masked = mask.empty() ? nullptr : mask.data();
+  if (has_attention_kernel_) return {n, graph.indices(std::move(by_distance)), masked, nullptr, nullptr};
   std::vector<int32_t> buckets;
   buckets.reserve(static_cast<size_t>(n * n));
   for (int64_t query = 0; query < n; ++query) {
     const auto first = by_distance.begin() + (n - 1 - query);  // key 0
     buckets.insert(buckets.end(), first, first + n);
   }
-  auto* bucket_numbers = graph.indices(std::move(buckets));
-  auto* mask = target.mask.empty() ? nullptr : graph.values(target.mask);
-  const auto position_bias = [&](ggml_tensor* table) {
-    auto* rows = llama.ggml_reshape_3d(context, graph.rows(table, bucket_numbers), p_.num_heads, n, n);
-    auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));  // [key, query, heads]
-    return mask == nullptr ? bias : llama.ggml_add(context, bias, mask);
-  };
+  return {n, graph.indices(std::move(buckets)), masked, masked == nullptr ? nullptr : graph.values(mask), nullptr};
+}
 
+/** `[2 n - 1, heads]` for our kernel, else `[key, query, heads]` with the mask. */
+ggml_tensor* T5Graph::position_bias(Graph& graph, ggml_tensor* table, const EncoderInputs& inputs) const {
+  const Library& llama = library();
+  auto* context = graph.context();
+  auto* rows = graph.rows(table, inputs.buckets);
+  if (has_attention_kernel_) return llama.ggml_cont(context, llama.ggml_permute(context, rows, 1, 0, 2, 3));
+  rows = llama.ggml_reshape_3d(context, rows, p_.num_heads, inputs.n, inputs.n);
+  auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));
+  return inputs.mask_for_ggml == nullptr ? bias : llama.ggml_add(context, bias, inputs.mask_for_ggml);
+}
+
+ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x,
+                                        const EncoderInputs& inputs) const {
+  const auto& [q, k, v] = self_projections(graph, attention, norm(graph, x, attention.norm));
+  if (!has_attention_kernel_) return graph.linear(attention.o, attention_over_scores(graph, {q, k, v}, inputs.bias), x);
+  const KeyValue seen = for_kernel(graph, k, v);
+  auto* mixed = graph.custom({GGML_TYPE_F32, p_.inner(), inputs.n}, {q, seen.k, seen.v, inputs.bias},
+                             std::make_unique<EncoderAttention>(*options_.kernel_set, inputs.mask));
+  return graph.linear(attention.o, mixed, x);
+}
+
+/** Keys and values `[inner, n]` as our kernel reads them. */
+KeyValue T5Graph::for_kernel(Graph& graph, ggml_tensor* k, ggml_tensor* v) const {
+  const Library& llama = library();
+  auto* halves = llama.ggml_new_tensor_3d(graph.context(), GGML_TYPE_F16, p_.d_kv, v->ne[1], p_.num_heads);
+  return {graph.custom({GGML_TYPE_F16, key_tiles_size(k->ne[1]), p_.num_heads}, {k},
+                       std::make_unique<KeyTiles>(p_.num_heads)),
+          llama.ggml_cpy(graph.context(), graph.split_heads(v, p_.d_kv, p_.num_heads), halves)};
+}
+
+ggml_tensor* T5Graph::attention_over_scores(Graph& graph, const std::array<ggml_tensor*, 3>& projections,
+                                            ggml_tensor* bias) const {
+  const Library& llama = library();
+  auto* q = graph.split_heads(projections[0], p_.d_kv, p_.num_heads);
+  auto* k = graph.split_heads(projections[1], p_.d_kv, p_.num_heads);
+  auto* v = graph.split_heads_transposed(projections[2], p_.d_kv, p_.num_heads);
+  // T5 does not divide by the square root of the head size: its initialisation absorbs it.
+  auto* scores = llama.ggml_add(graph.context(), llama.ggml_mul_mat(graph.context(), k, q), bias);
+  return graph.merge_heads(llama.ggml_mul_mat(graph.context(), v, llama.ggml_soft_max(graph.context(), scores)));
+}
+
+Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
+  const Library& llama = library();
+  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer, options_.kernel_set);
+  auto* context = graph.context();
+  EncoderInputs inputs = encoder_inputs(graph, static_cast<int64_t>(ids.size()), target.mask);
   auto* x = graph.rows(model_.token_embedding, graph.indices(ids));
   ggml_tensor* table = nullptr;
-  ggml_tensor* bias = nullptr;
   for (const auto& layer : model_.encoder.layers) {
-    if (layer.self.relative_bias != table) bias = position_bias(table = layer.self.relative_bias);
-    x = encoder_attention(graph, layer.self, x, bias);
+    if (layer.self.relative_bias != table) inputs.bias = position_bias(graph, table = layer.self.relative_bias, inputs);
+    x = encoder_attention(graph, layer.self, x, inputs);
     x = feed_forward(graph, layer.feed_forward, x);
   }
   x = norm(graph, x, model_.encoder.output_norm);
 
   for (size_t i = 0; i < model_.decoder.layers.size(); ++i) {
     const auto& cross = model_.decoder.layers[i].cross;
-    auto* k = graph.split_heads(graph.linear(cross.k, x), p_.d_kv, p_.num_heads);
+    auto* k = graph.linear(cross.k, x);
     auto* v = graph.linear(cross.v, x);
-    v = has_attention_kernel_ ? graph.split_heads(v, p_.d_kv, p_.num_heads)
-                              : graph.split_heads_transposed(v, p_.d_kv, p_.num_heads);
-    graph.expand(llama.ggml_cpy(context, k, target.layers[i].k));
-    graph.expand(llama.ggml_cpy(context, v, target.layers[i].v));
+    const KeyValue seen = has_attention_kernel_
+                              ? for_kernel(graph, k, v)
+                              : KeyValue{graph.split_heads(k, p_.d_kv, p_.num_heads),
+                                         graph.split_heads_transposed(v, p_.d_kv, p_.num_heads)};
+    graph.expand(llama.ggml_cpy(context, seen.k, target.layers[i].k));
+    graph.expand(llama.ggml_cpy(context, seen.v, target.layers[i].v));
   }
   return graph;
 }

@@ -13,8 +13,8 @@ struct KeyValue {
 };
 
 /**
- * What cross-attention keeps of one source: per decoder layer K `[d_kv, n, heads]`, and V `[n, d_kv, heads]` for ggml or as
- * K for our kernel (`T5Graph::new_cross_values`).
+ * What cross-attention keeps of one source: per decoder layer K `[d_kv, n, heads]` and V `[n, d_kv, heads]` for ggml, or K in
+ * tiles and V `[d_kv, n, heads]` for our kernel (`T5Graph::new_cross_attention`).
  */
 struct CrossAttention {
   std::vector<KeyValue> layers;
@@ -53,8 +53,8 @@ class T5Graph {
   };
   T5Graph(const T5Model& model, const Options& options);
 
-  /** A tensor for the values of a source of `n` tokens in one decoder layer. */
-  ggml_tensor* new_cross_values(ggml_context* context, int64_t n) const;
+  /** Tensors for the keys and values of a source of `n` tokens in one decoder layer. */
+  KeyValue new_cross_attention(ggml_context* context, int64_t n) const;
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
   Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;
@@ -63,7 +63,15 @@ class T5Graph {
 
  private:
   // The layers return what becomes of the residual stream `x`.
-  ggml_tensor* encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, ggml_tensor* bias) const;
+  int64_t key_tiles_size(int64_t n) const;
+  struct EncoderInputs;
+  EncoderInputs encoder_inputs(Graph& graph, int64_t n, const std::vector<float>& mask) const;
+  ggml_tensor* position_bias(Graph& graph, ggml_tensor* table, const EncoderInputs& inputs) const;
+  ggml_tensor* encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x,
+                                 const EncoderInputs& inputs) const;
+  ggml_tensor* attention_over_scores(Graph& graph, const std::array<ggml_tensor*, 3>& projections,
+                                     ggml_tensor* bias) const;
+  KeyValue for_kernel(Graph& graph, ggml_tensor* k, ggml_tensor* v) const;
   struct StepInputs;
   ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
                               const StepInputs& inputs) const;

@@ -1,58 +1,75 @@
 #include "engine/thread_count.h"
 
 #include <algorithm>
-
-#if !defined(_WIN32)
-#include <sys/resource.h>
-#endif
+#include <cmath>
 
 namespace tandem {
 
 namespace {
 
-// Two threads on two cores of a Linux machine lost a core 6 to 10 times a second while it was idle, and 117 to 125 times
-// while another program kept one core busy.
-constexpr double busy_rate = 60;
-/** Less than this says nothing yet. */
-constexpr double enough_seconds = 0.02;
-/** What is remembered of earlier graphs once one more second has been computed. */
-constexpr double remembered_seconds = 0.2;
+/** Graphs between two trials at first; an idle machine, where trials change nothing, doubles it each time. */
+constexpr int32_t first_interval = 16;
+constexpr int32_t longest_interval = 512;
+constexpr int32_t trial_graphs = 3;
+/** What is so much slower than usual twice in a row, or once in a trial, is not noise. */
+constexpr double slow = 1.5;
+/** A trial must win by more than noise. */
+constexpr double better = 0.92;
+/** Weight of one graph in the recent mean. */
+constexpr double newest = 0.25;
 
 }  // namespace
 
-int32_t ThreadCount::at(Clock::time_point now) {
-  if (count_ < most_ && now >= retry_) {
-    ++count_;
-    lost_ = seconds_ = 0;
-  }
-  return count_;
+int32_t ThreadCount::of_graph(int64_t rows) {
+  const auto size = static_cast<int32_t>(std::ilogb(static_cast<double>(std::max<int64_t>(1, rows))));
+  Choice& choice = choices_.try_emplace(size, Choice{most_, 0, 0, first_interval, first_interval, -1, 0, 0}).first->second;
+  current_ = &choice;
+  if (most_ == 1) return 1;
+  if (choice.tried == 0 && --choice.next_trial <= 0) begin_trial(choice);
+  return choice.tried > 0 ? choice.count + choice.direction : choice.count;
 }
 
-void ThreadCount::record(Clock::time_point begin, Clock::time_point end, int64_t lost_cores) {
-  if (count_ == 1) return;
-  const double took = std::chrono::duration<double>(end - begin).count();
-  const double kept = remembered_seconds / (remembered_seconds + took);
-  lost_ = kept * lost_ + static_cast<double>(lost_cores);
-  seconds_ = kept * seconds_ + took;
-  if (seconds_ < enough_seconds) return;
-  if (lost_ < busy_rate * seconds_) {
-    patience_ = first_patience;
+void ThreadCount::begin_trial(Choice& choice) const {
+  if (choice.count == 1) choice.direction = 1;
+  if (choice.count == most_) choice.direction = -1;
+  choice.tried = 1;
+  choice.trial_pace = 0;
+}
+
+void ThreadCount::record(double pace) {
+  Choice& choice = *current_;
+  if (choice.tried > 0) {
+    choice.trial_pace += pace;
+    if (choice.tried == trial_graphs || pace > slow * choice.pace) end_trial(choice);
+    else ++choice.tried;
     return;
   }
-  // A try that fails soon costs steps; the next one comes later.
-  --count_;
-  retry_ = end + patience_;
-  patience_ = std::min<Clock::duration>(2 * patience_, longest_patience);
-  lost_ = seconds_ = 0;
+  // The first graph of a size also pays for its memory.
+  choice.slow = choice.pace > 0 && pace > slow * choice.pace ? choice.slow + 1 : 0;
+  if (choice.slow == 2) {
+    choice.next_trial = 0;
+    choice.direction = -1;
+    choice.interval = first_interval;
+    choice.pace = pace;
+    return;
+  }
+  choice.pace = choice.pace == 0 || pace < choice.pace / slow ? pace : choice.pace + newest * (pace - choice.pace);
 }
 
-int64_t lost_cores() {
-#if defined(_WIN32)
-  return 0;
-#else
-  rusage usage{};
-  return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_nivcsw : 0;
-#endif
+void ThreadCount::end_trial(Choice& choice) const {
+  const double pace = choice.trial_pace / choice.tried;
+  choice.tried = 0;
+  if (pace < better * choice.pace) {
+    choice.count += choice.direction;
+    choice.pace = pace;
+    choice.interval = first_interval;
+    // What helped once may help again.
+    choice.next_trial = trial_graphs;
+    return;
+  }
+  choice.direction = -choice.direction;
+  choice.interval = std::min(2 * choice.interval, longest_interval);
+  choice.next_trial = choice.interval;
 }
 
 }  // namespace tandem

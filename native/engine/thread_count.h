@@ -1,40 +1,43 @@
 #pragma once
-#include <chrono>
 #include <cstdint>
+#include <map>
+#include <vector>
 
 namespace tandem {
 
 /**
- * How many threads compute the next graph. Threads of a graph wait for each other after every node, some hundred times a
- * step: one that another program has pushed off its core holds up all of them, and a step takes five to a hundred times
- * as long. So the count follows the load: one thread less whenever threads keep losing their cores, one more after a
- * while without that.
+ * How many threads compute the next graph: as many as have proved fastest lately. Threads of a graph wait for each other
+ * after every node, some hundred times a step. One that another program, or JavaScript of this one, has pushed off its core
+ * holds up all of them, and a step takes five to a hundred times as long; but the large nodes of a batch are shared out in
+ * pieces, and half a core more is half a core more. No figure of the system tells the two apart, so both are tried: now and
+ * then, and at once when graphs become slow, a few graphs run on one thread more or less.
  */
 class ThreadCount {
  public:
-  using Clock = std::chrono::steady_clock;
+  explicit ThreadCount(int32_t most) : most_(most) {}
 
-  explicit ThreadCount(int32_t most) : most_(most), count_(most) {}
-
-  /** Threads for a graph that begins at `now`. */
-  int32_t at(Clock::time_point now);
-
-  /** A graph took so long, in which the process lost a core so many times (`ru_nivcsw` of getrusage). */
-  void record(Clock::time_point begin, Clock::time_point end, int64_t lost_cores);
+  /** Threads for a graph whose products have so many rows; graphs of about that size have a choice of their own. */
+  int32_t of_graph(int64_t rows);
+  /** The graph that was asked for last took so long for each unit of its work. */
+  void record(double pace);
 
  private:
-  int32_t most_;
-  int32_t count_;
-  double lost_ = 0;  // losses and seconds that are remembered, both fading
-  double seconds_ = 0;
-  Clock::time_point retry_{};  // when one thread more is tried
-  Clock::duration patience_ = first_patience;
+  struct Choice {
+    int32_t count;
+    double pace = 0;         // recent mean; 0 before the first graph
+    int32_t slow = 0;        // graphs in a row that took much longer
+    int32_t next_trial = 0;  // graphs until then
+    int32_t interval = 0;    // graphs between trials that change nothing
+    int32_t direction = -1;  // of the next trial
+    int32_t tried = 0;       // graphs of the trial under way; 0: none
+    double trial_pace = 0;   // their sum
+  };
+  void begin_trial(Choice& choice) const;
+  void end_trial(Choice& choice) const;
 
-  static constexpr std::chrono::milliseconds first_patience{250};
-  static constexpr std::chrono::seconds longest_patience{8};
+  const int32_t most_;
+  std::map<int32_t, Choice> choices_;  // by the binary logarithm of the rows
+  Choice* current_ = nullptr;
 };
-
-/** How often the threads of this process have lost a core to others so far; 0 where the system does not say. */
-int64_t lost_cores();
 
 }  // namespace tandem

@@ -7,85 +7,105 @@
 // As packed_product.h: compiled for each instruction set, so nothing in here may be shared with other files.
 namespace tandem::kernels {
 
-/** `InstructionSet` as in packed_product.h; it also has `load`, `load_halves` and `sum_of_lanes`. */
+/**
+ * Attention in one pass over the keys with a running maximum (Milakov and Gimelshein 2018, Online normalizer calculation
+ * for softmax): keys and values are read once, a tile at a time, and there is no table of scores.
+ *
+ * `InstructionSet` as in packed_product.h; it also has `load`, `load_halves` and `sum_of_lanes`.
+ */
 template <typename InstructionSet>
-struct CellAttention {
+struct Attending {
   using Set = InstructionSet;
-  /** Cells that are read, weighed and summed up before the next: their keys and values stay in the first cache. */
-  static constexpr size_t tile = 16;
+  using Floats = typename Set::Floats;
+  static constexpr size_t vectors = tile_keys / Set::lanes;
+  /** Rows whose sums stay in registers beside a vector of keys or values. */
+  static constexpr size_t max_rows = 12 / vectors;
 
-  /**
-   * One pass over the cells with a running maximum (Milakov and Gimelshein 2018, Online normalizer calculation for
-   * softmax): every key and value is read and widened once for all rows, and there is no table of scores.
-   */
   static void attend(const Attention& task) {
-    float largest[max_attention_rows];
-    float total[max_attention_rows];
-    for (size_t row = 0; row < task.rows; ++row) {
-      largest[row] = -INFINITY;
-      total[row] = 0;
-      for (size_t i = 0; i < task.head_size; ++i) task.output[row * task.output_stride + i] = 0;
-    }
-    for (size_t first = 0; first < task.count; first += tile) {
-      const size_t count = task.count - first < tile ? task.count - first : tile;
-      float vectors[tile][max_head_size];
-      widen(task, task.keys, first, count, vectors);
-      float weights[max_attention_rows][tile];
-      for (size_t row = 0; row < task.rows; ++row) {
-        score(task, row, first, count, vectors, weights[row]);
-        const float factor = weigh(weights[row], largest[row], total[row]);
-        float* output = task.output + row * task.output_stride;
-        for (size_t i = 0; i < task.head_size; ++i) output[i] *= factor;
-      }
-      widen(task, task.values, first, count, vectors);
-      for (size_t row = 0; row < task.rows; ++row) {
-        add_values(weights[row], count, vectors, task.head_size, task.output + row * task.output_stride);
+    Softmax state[max_attention_rows];
+    for (size_t row = 0; row < task.rows; ++row) clear(task.output + row * task.output_stride, task.head_size);
+    const size_t groups = (task.rows + max_rows - 1) / max_rows;
+    for (size_t first = 0; first < task.count; first += tile_keys) {
+      float weights[max_attention_rows][tile_keys];
+      const Tile tile{first, task.count - first < tile_keys ? task.count - first : tile_keys};
+      for (size_t group = 0; group < groups; ++group) {
+        const size_t begin = task.rows * group / groups;
+        const size_t end = task.rows * (group + 1) / groups;
+        score_rows<max_rows>(task, tile, {begin, end - begin}, weights + begin);
+        for (size_t row = begin; row < end; ++row) {
+          hide_behind(tile.count, weights[row]);
+          shrink(task.output + row * task.output_stride, task.head_size, state[row].weigh(weights[row]));
+        }
+        add_rows<max_rows>(task, tile, {begin, end - begin}, weights + begin);
       }
     }
     for (size_t row = 0; row < task.rows; ++row) {
-      for (size_t i = 0; i < task.head_size; ++i) task.output[row * task.output_stride + i] /= total[row];
+      shrink(task.output + row * task.output_stride, task.head_size, 1 / state[row].sum());
     }
+  }
+
+  static void attend_cells(const CellAttention& task) {
+    Softmax state;
+    clear(task.output, task.head_size);
+    for (size_t first = 0; first < task.count; first += tile_keys) {
+      const size_t count = task.count - first < tile_keys ? task.count - first : tile_keys;
+      const int32_t* cells = task.cells + first;
+      const auto place_of = [&](size_t j) { return static_cast<size_t>(cells[j]) * task.cell_stride; };
+      float weights[tile_keys];
+      for (size_t j = 0; j < count; ++j) {
+        weights[j] = dot(task.query, task.keys + place_of(j), task.head_size) + task.bias[first + j];
+      }
+      hide_behind(count, weights);
+      shrink(task.output, task.head_size, state.weigh(weights));
+      for (size_t i = 0; i < task.head_size; i += Set::lanes) {
+        auto sum = Set::load(task.output + i);
+        for (size_t j = 0; j < count; ++j) {
+          sum = Set::multiply_add(Set::broadcast(weights[j]), Set::load_halves(task.values + place_of(j) + i), sum);
+        }
+        Set::store(task.output + i, sum);
+      }
+    }
+    shrink(task.output, task.head_size, 1 / state.sum());
   }
 
  private:
-  static void widen(const Attention& task, const uint16_t* halves, size_t first, size_t count,
-                    float (&vectors)[tile][max_head_size]) {
-    for (size_t j = 0; j < count; ++j) {
-      const size_t cell = task.cells == nullptr ? first + j : static_cast<size_t>(task.cells[first + j]);
-      const uint16_t* source = halves + cell * task.cell_stride;
-      for (size_t i = 0; i < task.head_size; i += Set::lanes) Set::store(vectors[j] + i, Set::load_halves(source + i));
-    }
-  }
+  struct Tile {
+    size_t first;
+    size_t count;
+  };
+  struct Rows {
+    size_t first;
+    size_t count;
+  };
 
-  /** Minus infinity behind the last cell. */
-  static void score(const Attention& task, size_t row, size_t first, size_t count,
-                    const float (&keys)[tile][max_head_size], float (&scores)[tile]) {
-    const float* query = task.queries + row * task.query_stride;
-    for (size_t j = 0; j < tile; ++j) {
-      if (j >= count) {
-        scores[j] = -INFINITY;
-        continue;
-      }
-      auto sum = Set::broadcast(0.0F);
-      for (size_t i = 0; i < task.head_size; i += Set::lanes) {
-        sum = Set::multiply_add(Set::load(query + i), Set::load(keys[j] + i), sum);
-      }
-      scores[j] = Set::sum_of_lanes(sum) + (task.bias == nullptr ? 0.0F : task.bias[first + j]);
-    }
-  }
+  /** What a row has seen so far. */
+  struct Softmax {
+    float largest = -INFINITY;
+    float totals[tile_keys] = {};  // of each lane
 
-  /** Scores -> their exponentials below the largest so far; the factor by which what was summed up before shrinks. */
-  static float weigh(float (&weights)[tile], float& largest, float& total) {
-    const float before = largest;
-    for (const float weight : weights) largest = weight > largest ? weight : largest;
-    // Nothing is visible yet: the difference of two infinities would be no number.
-    const float shift = largest == -INFINITY ? 0.0F : largest;
-    const float factor = exponential(before - shift);
-    for (float& weight : weights) weight = exponential(weight - shift);
-    total *= factor;
-    for (const float weight : weights) total += weight;
-    return factor;
-  }
+    /** Scores -> their exponentials below the largest so far; the factor by which what was summed up before shrinks. */
+    float weigh(float (&weights)[tile_keys]) {
+      const float before = largest;
+      float most[tile_keys];
+      std::memcpy(most, weights, sizeof(most));
+      for (size_t half = tile_keys / 2; half > 0; half /= 2) {
+        for (size_t i = 0; i < half; ++i) most[i] = most[i] > most[half + i] ? most[i] : most[half + i];
+      }
+      largest = most[0] > before ? most[0] : before;
+      // Nothing is visible yet: the difference of two infinities would be no number.
+      const float shift = largest == -INFINITY ? 0.0F : largest;
+      const float factor = exponential(before - shift);
+      for (float& weight : weights) weight = exponential(weight - shift);
+      for (size_t i = 0; i < tile_keys; ++i) totals[i] = totals[i] * factor + weights[i];
+      return factor;
+    }
+
+    float sum() const {
+      float total = 0;
+      for (const float lane : totals) total += lane;
+      return total;
+    }
+  };
 
   /** e^x for x up to 0: 2^n e^r with |r| up to ln(2) / 2, where Taylor's series to r^7 is exact to single precision. */
   static float exponential(float x) {
@@ -104,14 +124,85 @@ struct CellAttention {
     return x < smallest ? 0.0F : series * power;
   }
 
-  static void add_values(const float (&weights)[tile], size_t count, const float (&values)[tile][max_head_size],
-                         size_t head_size, float* output) {
-    for (size_t i = 0; i < head_size; i += Set::lanes) {
-      auto sum = Set::load(output + i);
-      for (size_t j = 0; j < count; ++j) {
-        sum = Set::multiply_add(Set::broadcast(weights[j]), Set::load(values[j] + i), sum);
+  static void clear(float* output, size_t size) {
+    for (size_t i = 0; i < size; ++i) output[i] = 0;
+  }
+
+  static void shrink(float* output, size_t size, float factor) {
+    // Most tiles hold no larger score than those before.
+    if (factor == 1) return;
+    for (size_t i = 0; i < size; ++i) output[i] *= factor;
+  }
+
+  static void hide_behind(size_t count, float (&scores)[tile_keys]) {
+    for (size_t j = count; j < tile_keys; ++j) scores[j] = -INFINITY;
+  }
+
+  static float dot(const float* query, const uint16_t* key, size_t size) {
+    auto sum = Set::broadcast(0.0F);
+    for (size_t i = 0; i < size; i += Set::lanes) {
+      sum = Set::multiply_add(Set::load(query + i), Set::load_halves(key + i), sum);
+    }
+    return Set::sum_of_lanes(sum);
+  }
+
+  /** The scores of exactly that many rows, all keys of the tile side by side. */
+  template <size_t Count>
+  static void score_rows(const Attention& task, const Tile& tile, const Rows& rows, float (*scores)[tile_keys]) {
+    if constexpr (Count > 1) {
+      if (rows.count < Count) return score_rows<Count - 1>(task, tile, rows, scores);
+    }
+    Floats sums[Count][vectors];
+    for (auto& row : sums) {
+      for (auto& sum : row) sum = Set::broadcast(0.0F);
+    }
+    const float* queries = task.queries + rows.first * task.query_stride;
+    const uint16_t* keys = task.keys + tile.first * task.head_size;
+    for (size_t i = 0; i < task.head_size; ++i) {
+      Floats key[vectors];
+      for (size_t v = 0; v < vectors; ++v) key[v] = Set::load_halves(keys + i * tile_keys + v * Set::lanes);
+      for (size_t row = 0; row < Count; ++row) {
+        const auto query = Set::broadcast(queries[row * task.query_stride + i]);
+        for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::multiply_add(query, key[v], sums[row][v]);
       }
-      Set::store(output + i, sum);
+    }
+    for (size_t row = 0; row < Count; ++row) {
+      for (size_t v = 0; v < vectors; ++v) Set::store(scores[row] + v * Set::lanes, sums[row][v]);
+      if (task.bias != nullptr) {
+        const auto offset = static_cast<ptrdiff_t>(rows.first + row) * task.bias_stride;
+        const float* bias = task.bias + offset + static_cast<ptrdiff_t>(tile.first);
+        for (size_t j = 0; j < tile.count; ++j) scores[row][j] += bias[j];
+      }
+      if (task.mask != nullptr) {
+        for (size_t j = 0; j < tile.count; ++j) scores[row][j] += task.mask[tile.first + j];
+      }
+    }
+  }
+
+  /** Adds the values of a tile to the outputs of exactly that many rows. */
+  template <size_t Count>
+  static void add_rows(const Attention& task, const Tile& tile, const Rows& rows, float (*weights)[tile_keys]) {
+    if constexpr (Count > 1) {
+      if (rows.count < Count) return add_rows<Count - 1>(task, tile, rows, weights);
+    }
+    float* output = task.output + rows.first * task.output_stride;
+    const uint16_t* values = task.values + tile.first * task.head_size;
+    for (size_t i = 0; i < task.head_size; i += vectors * Set::lanes) {
+      Floats sums[Count][vectors];
+      for (size_t row = 0; row < Count; ++row) {
+        for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::load(output + row * task.output_stride + i + v * Set::lanes);
+      }
+      for (size_t j = 0; j < tile.count; ++j) {
+        Floats value[vectors];
+        for (size_t v = 0; v < vectors; ++v) value[v] = Set::load_halves(values + j * task.head_size + i + v * Set::lanes);
+        for (size_t row = 0; row < Count; ++row) {
+          const auto weight = Set::broadcast(weights[row][j]);
+          for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::multiply_add(weight, value[v], sums[row][v]);
+        }
+      }
+      for (size_t row = 0; row < Count; ++row) {
+        for (size_t v = 0; v < vectors; ++v) Set::store(output + row * task.output_stride + i + v * Set::lanes, sums[row][v]);
+      }
     }
   }
 };

@@ -39,7 +39,10 @@ struct Avx2 : AvxFloats {
   }
   static Integers dot(Integers sums, const Weights& weights, const Quad& quad) {
     sums = _mm256_add_epi32(sums, _mm256_madd_epi16(weights.even, quad.even));
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(weights.odd, quad.odd));
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(weights.odd, quad.odd));
+    // Here and not later: gcc would put all additions of a block last and spill what they wait for.
+    __asm__("" : "+x"(sums));
+    return sums;
   }
   static Floats to_floats(Integers sums) { return _mm256_cvtepi32_ps(sums); }
 };

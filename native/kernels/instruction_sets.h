@@ -11,14 +11,14 @@ extern const KernelSet avx512vnni;
 template <typename InstructionSet>
 struct Packed;
 template <typename InstructionSet>
-struct CellAttention;
+struct Attending;
 
 /** Everything that a set computes, for an instruction set as packed_product.h and attention.h describe it. */
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
   using Products = Packed<InstructionSet>;
   return {name, sizeof(typename Products::Block), Products::quantize, Products::multiply,
-          CellAttention<InstructionSet>::attend};
+          Attending<InstructionSet>::attend, Attending<InstructionSet>::attend_cells};
 }
 
 }  // namespace tandem::kernels

@@ -16,26 +16,46 @@ struct PanelProduct {
   const float* addend;  // as `result`, or null: what the product is added to
 };
 
-/** Limits of one call of `KernelSet::attend`, whose working memory is on the stack. */
+/** Limits of one call of an attention kernel, whose working memory is on the stack. */
 constexpr size_t max_attention_rows = 16;
 constexpr size_t max_head_size = 256;
 /** Heads are whole vectors of every instruction set. */
 constexpr size_t head_size_multiple = 16;
+/** Keys that are scored side by side, one in each lane of the vectors. */
+constexpr size_t tile_keys = 16;
 
-/** One head of attention (Vaswani et al. 2017) of rows that see the same cells; T5 does not scale the scores. */
+/** Halves that a head's keys take in tiles. */
+constexpr size_t key_tiles_size(size_t count, size_t head_size) {
+  return (count + tile_keys - 1) / tile_keys * tile_keys * head_size;
+}
+
+/** One head of attention (Vaswani et al. 2017) of rows that see the same keys; T5 does not scale the scores. */
 struct Attention {
   const float* queries;  // [rows][query_stride]
   size_t query_stride;
   size_t rows;
+  const uint16_t* keys;    // half precision, in tiles: [tile][head_size][16]
+  const uint16_t* values;  // half precision, [count][head_size]
+  size_t head_size;
+  size_t count;
+  const float* bias;       // [count] of the first row, added to its scores, or null
+  ptrdiff_t bias_stride;   // from one row's to the next one's
+  const float* mask;       // [count], added to the scores of every row, or null
+  float* output;           // [rows][output_stride]
+  size_t output_stride;
+};
+
+/** One head of one row over cells that lie anywhere. */
+struct CellAttention {
+  const float* query;
   const uint16_t* keys;  // half precision, `head_size` values at `cell * cell_stride`
   const uint16_t* values;
   size_t cell_stride;
   size_t head_size;
-  const int32_t* cells;  // [count]; null: 0, 1, 2, ...
+  const int32_t* cells;  // [count]
   size_t count;
-  const float* bias;  // [count], added to the scores of every row; or null
-  float* output;      // [rows][output_stride]
-  size_t output_stride;
+  const float* bias;  // [count], added to the scores
+  float* output;
 };
 
 /**
@@ -49,6 +69,7 @@ struct KernelSet {
   void (*quantize)(const float* values, size_t blocks, std::byte* quantized);
   void (*multiply)(const PanelProduct& product);
   void (*attend)(const Attention& attention);
+  void (*attend_cells)(const CellAttention& attention);
 };
 
 }  // namespace tandem::kernels

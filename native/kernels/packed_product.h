@@ -126,8 +126,7 @@ struct Packed {
       for (size_t row = 0; row < Rows; ++row) {
         for (auto& sum : sums[row]) sum = Set::broadcast(block_of(row).correction);
       }
-      // Not further: in one long run of instructions gcc puts all additions last and spills what they wait for.
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (size_t quad = 0; quad < block_quads; ++quad) {
         const auto& line = panel.blocks[at].weights[quad];
         __builtin_prefetch(ahead, 0, 2);

@@ -90,46 +90,103 @@ size_t differences(const KernelSet& set, const Problem& problem) {
   return count;
 }
 
-/** Two heads of rows over 53 cells in a given order, or in their own when `cells` is empty: the largest error. */
-double attention_error(const KernelSet& set, size_t rows, const std::vector<int32_t>& cells, std::mt19937& random) {
-  constexpr size_t count = 53;
-  constexpr size_t stride = 96;
-  constexpr size_t size = 48;
-  std::normal_distribution<float> normal;
-  std::vector<uint16_t> keys(64 * stride);
-  std::vector<uint16_t> values(64 * stride);
-  // Numbers from 1 to 2 and their negatives in half precision.
-  const auto half = [&] { return static_cast<uint16_t>(0x3c00 | random() % 1024 | random() % 2 << 15); };
-  const auto number = [](uint16_t bits) { return ((bits & 0x8000) != 0 ? -1 : 1) * (1 + (bits & 1023) / 1024.0); };
-  for (auto& key : keys) key = half();
-  for (auto& value : values) value = half();
-  std::vector<float> queries(rows * stride);
-  for (auto& query : queries) query = normal(random);
-  std::vector<float> bias(count);
-  for (auto& entry : bias) entry = random() % 7 == 0 ? -INFINITY : normal(random);
-  bias[0] = 1;
-  std::vector<float> output(rows * stride);
-  double largest = 0;
-  for (size_t head = 0; head < stride; head += size) {
-    set.attend({&queries[head], stride, rows, &keys[head], &values[head], stride, size,
-                cells.empty() ? nullptr : cells.data(), count, bias.data(), &output[head], stride});
-    for (size_t row = 0; row < rows; ++row) {
-      double total = 0;
-      std::vector<double> mixed(size);
-      for (size_t j = 0; j < count; ++j) {
-        const size_t cell = head + stride * (cells.empty() ? j : static_cast<size_t>(cells[j]));
-        double score = bias[j];
-        for (size_t i = 0; i < size; ++i) score += double{queries[row * stride + head + i]} * number(keys[cell + i]);
-        total += std::exp(score);
-        for (size_t i = 0; i < size; ++i) mixed[i] += std::exp(score) * number(values[cell + i]);
-      }
-      for (size_t i = 0; i < size; ++i) {
-        const double error = std::fabs(mixed[i] / total - output[row * stride + head + i]);
-        if (!(error <= largest)) largest = error;
-      }
+constexpr size_t head_size = 48;
+
+// Numbers from 1 to 2 and their negatives in half precision.
+uint16_t random_half(std::mt19937& random) { return static_cast<uint16_t>(0x3c00 | random() % 1024 | random() % 2 << 15); }
+double number(uint16_t bits) { return ((bits & 0x8000) != 0 ? -1 : 1) * (1 + (bits & 1023) / 1024.0); }
+
+/** What one row of attention is by definition, in double precision. */
+struct Defined {
+  const float* query;
+  const uint16_t* keys;  // [cell][stride]
+  const uint16_t* values;
+  size_t stride;
+  std::vector<int32_t> cells;
+  std::vector<double> bias;
+
+  double error_of(const float* found) const {
+    double total = 0;
+    std::vector<double> mixed(head_size);
+    for (size_t j = 0; j < cells.size(); ++j) {
+      const size_t cell = static_cast<size_t>(cells[j]) * stride;
+      double score = bias[j];
+      for (size_t i = 0; i < head_size; ++i) score += double{query[i]} * number(keys[cell + i]);
+      total += std::exp(score);
+      for (size_t i = 0; i < head_size; ++i) mixed[i] += std::exp(score) * number(values[cell + i]);
+    }
+    double largest = 0;
+    for (size_t i = 0; i < head_size; ++i) {
+      const double error = std::fabs(mixed[i] / total - found[i]);
+      if (!(error <= largest)) largest = error;
+    }
+    return largest;
+  }
+};
+
+struct Cells {
+  std::vector<uint16_t> keys;
+  std::vector<uint16_t> values;
+  Cells(size_t count, size_t stride, std::mt19937& random) {
+    for (size_t i = 0; i < count * stride; ++i) {
+      keys.push_back(random_half(random));
+      values.push_back(random_half(random));
     }
   }
+};
+
+std::vector<float> normals(size_t count, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (auto& value : values) value = normal(random);
+  return values;
+}
+
+/** Rows over `count` keys whose bias moves by one key from row to row, some of them masked: the largest error. */
+double attention_error(const KernelSet& set, size_t rows, size_t count, std::mt19937& random) {
+  const Cells cells(count, head_size, random);
+  std::vector<uint16_t> tiles(key_tiles_size(count, head_size));
+  for (size_t j = 0; j < count; ++j) {
+    for (size_t i = 0; i < head_size; ++i) {
+      tiles[j / tile_keys * tile_keys * head_size + i * tile_keys + j % tile_keys] = cells.keys[j * head_size + i];
+    }
+  }
+  const auto queries = normals(rows * head_size, random);
+  const auto bias = normals(count + rows, random);
+  std::vector<float> mask(count);
+  for (size_t j = 1; j < count; ++j) mask[j] = random() % 7 == 0 ? -INFINITY : 0.0F;
+  std::vector<float> output(rows * head_size);
+  set.attend({queries.data(), head_size, rows, tiles.data(), cells.values.data(), head_size, count, &bias[rows], -1,
+              mask.data(), output.data(), head_size});
+  double largest = 0;
+  for (size_t row = 0; row < rows; ++row) {
+    Defined defined{&queries[row * head_size], cells.keys.data(), cells.values.data(), head_size, {}, {}};
+    for (size_t j = 0; j < count; ++j) {
+      defined.cells.push_back(static_cast<int32_t>(j));
+      defined.bias.push_back(double{bias[rows - row + j]} + mask[j]);
+    }
+    const double error = defined.error_of(&output[row * head_size]);
+    if (!(error <= largest)) largest = error;
+  }
   return largest;
+}
+
+/** The second of two heads over `count` cells in a given order. */
+double cell_attention_error(const KernelSet& set, size_t count, std::mt19937& random) {
+  constexpr size_t stride = 2 * head_size;
+  const Cells cells(64, stride, random);
+  const auto query = normals(head_size, random);
+  auto bias = normals(count, random);
+  Defined defined{query.data(), &cells.keys[head_size], &cells.values[head_size], stride, {}, {}};
+  for (size_t j = 0; j < count; ++j) {
+    if (j > 0 && random() % 7 == 0) bias[j] = -INFINITY;
+    defined.cells.push_back(static_cast<int32_t>(j * 37 % 64));
+    defined.bias.push_back(bias[j]);
+  }
+  std::vector<float> output(head_size);
+  set.attend_cells({query.data(), defined.keys, defined.values, stride, head_size, defined.cells.data(), count,
+                    bias.data(), output.data()});
+  return defined.error_of(output.data());
 }
 
 }  // namespace
@@ -147,12 +204,11 @@ int main() {
       products += problem.shape.rows * problem.shape.outputs;
       different += differences(*set, problem);
     }
-    std::vector<int32_t> cells;
-    for (int32_t j = 0; j < 53; ++j) cells.push_back(j * 37 % 64);
     double error = 0;
     for (size_t rows = 1; rows <= max_attention_rows; ++rows) {
-      error += attention_error(*set, rows, {}, random) + attention_error(*set, rows, cells, random);
+      for (const size_t count : {1, 16, 53}) error += attention_error(*set, rows, count, random);
     }
+    for (size_t count = 1; count <= 53; ++count) error += cell_attention_error(*set, count, random);
     std::printf("{\"kernels\": \"%s\", \"products\": %zu, \"different\": %zu, \"attentionError\": %g}\n", set->name,
                 products, different, error);
   }

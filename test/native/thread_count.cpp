@@ -1,16 +1,20 @@
-// The number of threads for each of the graphs whose losses of cores are the arguments behind the largest number.
+// Chooses a number of threads for graph after graph. Each line of the input says what pace the next graph has on one thread,
+// on two, and so on; the output is what was chosen.
 #include "engine/thread_count.h"
 
-#include <cstdio>
-#include <cstdlib>
+#include <iostream>
+#include <sstream>
+#include <string>
 
-int main(int count, char** arguments) {
-  tandem::ThreadCount threads(std::atoi(arguments[1]));
-  auto now = tandem::ThreadCount::Clock::time_point{} + std::chrono::hours(1);
-  for (int i = 2; i < count; ++i) {
-    std::printf("%d ", threads.at(now));
-    const auto end = now + std::chrono::milliseconds(10);
-    threads.record(now, end, std::atoi(arguments[i]));
-    now = end;
+int main(int, char** arguments) {
+  const int most = std::stoi(arguments[1]);
+  tandem::ThreadCount threads(most);
+  for (std::string line; std::getline(std::cin, line);) {
+    const int count = threads.of_graph(5);
+    std::istringstream paces(line);
+    double pace = 0;
+    for (int i = 0; i < count; ++i) paces >> pace;
+    threads.record(pace);
+    std::cout << count << ' ';
   }
 }
