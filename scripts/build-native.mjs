@@ -34,18 +34,19 @@ execFileSync(
   { stdio: 'inherit' },
 )
 
-/** Writes llama.cpp's public headers into `target/include` and returns that folder. */
+/** Writes llama.cpp's public headers, and those of its CPU backend's extra buffers, into `target/include`; returns that. */
 function extractHeaders(bundle, target) {
   const include = join(target, 'include')
-  if (existsSync(join(include, 'llama.h'))) return include
+  if (existsSync(join(include, 'ggml-cpu', 'traits.h'))) return include
   const clone = join(target, 'clone')
   rmSync(target, { recursive: true, force: true })
   mkdirSync(include, { recursive: true })
   // `ggml/include` and `include` both land flat: the headers include one another by bare name.
   execFileSync('git', ['clone', '--quiet', '--bare', bundle, clone], { stdio: ['ignore', 'ignore', 'inherit'] })
-  for (const folder of ['HEAD:ggml/include', 'HEAD:include']) {
+  const internal = ['ggml-backend-impl.h', 'ggml-impl.h', 'ggml-cpu/ggml-cpu-impl.h', 'ggml-cpu/traits.h']
+  for (const tree of [['HEAD:ggml/src', ...internal], ['HEAD:ggml/include'], ['HEAD:include']]) {
     const archive = join(target, 'headers.tar')
-    execFileSync('git', ['-C', clone, 'archive', '--output', archive, folder], { stdio: 'inherit' })
+    execFileSync('git', ['-C', clone, 'archive', '--output', archive, ...tree], { stdio: 'inherit' })
     execFileSync('cmake', ['-E', 'tar', 'xf', archive], { cwd: include, stdio: 'inherit' })
     rmSync(archive)
   }

@@ -25,7 +25,7 @@ export type {
   SearchMode,
 } from './generation/options.ts'
 export type { NativeDevice } from './native/addon.ts'
-export type { NativeDescription, Variant, VariantObstacle } from './native/library.ts'
+export type { KernelsInUse, NativeDescription, Variant, VariantObstacle } from './native/library.ts'
 export {
   type ConnectOptions,
   connectEngine,

@@ -43,7 +43,8 @@ Napi::Value load_library(const Napi::CallbackInfo& info) {
   const auto files = info[0].ToObject();
   const auto text = [&](const char* name) { return files.Get(name).ToString().Utf8Value(); };
   return guarded(info.Env(), [&] {
-    tandem::load_library({text("variant"), text("directory"), text("ggmlBase"), text("ggml"), text("llama")});
+    tandem::load_library({text("variant"), text("directory"), text("ggmlBase"), text("ggml"), text("llama")},
+                         kernel_set(files, "kernels"));
     return info.Env().Undefined();
   });
 }
@@ -100,6 +101,17 @@ Napi::Value kernels(const Napi::CallbackInfo& info) {
   auto names = Napi::Array::New(info.Env());
   for (const auto* set : kernels::available_kernel_sets()) names.Set(names.Length(), set->name);
   return names;
+}
+
+Napi::Value libllama_kernels(const Napi::CallbackInfo& info) {
+  const auto env = info.Env();
+  return guarded(env, [&] {
+    const auto& found = tandem::libllama_kernels();
+    auto report = Napi::Object::New(env);
+    report.Set("kernels", found.kernel_set == nullptr ? "ggml" : found.kernel_set->name);
+    report.Set("reason", found.kernel_set == nullptr ? Napi::Value(Napi::String::New(env, found.reason)) : env.Null());
+    return report;
+  });
 }
 
 Napi::Value multiply_matrix(const Napi::CallbackInfo& info) {
@@ -181,6 +193,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("convertRows", Napi::Function::New(env, convert_rows));
   exports.Set("kernels", Napi::Function::New(env, kernels));
+  exports.Set("libllamaKernels", Napi::Function::New(env, libllama_kernels));
   exports.Set("multiplyMatrix", Napi::Function::New(env, multiply_matrix));
   exports.Set("measureReadBandwidth", Napi::Function::New(env, measure_read_bandwidth));
   exports.Set("openEncoderDecoder", Napi::Function::New(env, open_encoder_decoder));

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "engine/error.h"
+#include "engine/packed_plug.h"
 #include "engine/shared_object.h"
 
 namespace tandem {
@@ -15,6 +16,7 @@ namespace {
 std::mutex loading;
 std::atomic<const Library*> loaded{nullptr};
 LibraryFiles loaded_files;
+LibllamaKernels plugged;
 
 thread_local std::string thread_log;
 
@@ -84,7 +86,7 @@ const char* type_name(enum ggml_backend_dev_type type) {
 
 }  // namespace
 
-void load_library(const LibraryFiles& files) {
+void load_library(const LibraryFiles& files, const kernels::KernelSet* kernel_set) {
   std::lock_guard<std::mutex> lock(loading);
   if (loaded.load() != nullptr) {
     if (loaded_files.directory == files.directory) return;
@@ -98,12 +100,19 @@ void load_library(const LibraryFiles& files) {
     table->ggml_log_set(remember_log, nullptr);
     table->llama_log_set(remember_log, nullptr);
   }
-  if (table->ggml_backend_dev_count() == 0) table->ggml_backend_load_all_from_path(files.directory.c_str());
-  table->llama_backend_init();
-  if (table->ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
+  const bool host_loaded_backends = table->ggml_backend_dev_count() != 0;
+  if (!host_loaded_backends) table->ggml_backend_load_all_from_path(files.directory.c_str());
+  auto* cpu = table->ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+  if (cpu == nullptr) {
     delete table;
     throw EngineError("library-missing", "no CPU backend in " + files.directory + " runs on this processor");
   }
+  // The list of buffer types may change only while nobody can have a CPU context or have asked for the list.
+  if (host_configures_log || host_loaded_backends) plugged.reason = "another library loaded llama.cpp first";
+  else if (kernel_set == nullptr) plugged.reason = "no kernels of ours were chosen";
+  else plugged.reason = plug_packed_kernels(*table, cpu, *kernel_set);
+  if (plugged.reason.empty()) plugged.kernel_set = kernel_set;
+  table->llama_backend_init();
   loaded_files = files;
   loaded.store(table);
 }
@@ -112,6 +121,11 @@ const Library& library() {
   const Library* table = loaded.load(std::memory_order_acquire);
   if (table == nullptr) throw EngineError("library-missing", "llama.cpp has not been loaded");
   return *table;
+}
+
+const LibllamaKernels& libllama_kernels() {
+  library();
+  return plugged;
 }
 
 std::optional<std::string> mapped_library() {

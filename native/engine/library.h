@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/kernel_set.h"
+
 // Every llama.cpp function that Tandem calls, by the library that exports it. The addon is not linked to llama.cpp: the
 // prebuilt libraries are opened by path and this list is looked up, so that a second release in the process can never
 // bind to ours (libggml-base has an unversioned SONAME), and so that one addon serves every variant.
@@ -67,8 +69,20 @@ struct Device {
   size_t memory_total;
 };
 
-/** Opens the libraries, once per process. Throws EngineError `library-missing` or `library-conflict`. */
-void load_library(const LibraryFiles& files);
+/**
+ * Opens the libraries, once per process, and has libllama multiply with `kernel_set` where that can be done safely; null
+ * leaves everything to ggml. Throws EngineError `library-missing` or `library-conflict`.
+ */
+void load_library(const LibraryFiles& files, const kernels::KernelSet* kernel_set);
+
+/** What multiplies q8_0 matrices in libllama: a kernel set, or ggml and why. */
+struct LibllamaKernels {
+  const kernels::KernelSet* kernel_set = nullptr;
+  std::string reason;
+};
+
+/** Throws EngineError `library-missing` before `load_library`. */
+const LibllamaKernels& libllama_kernels();
 
 /** The filled table. Throws EngineError `library-missing` before `load_library`. */
 const Library& library();

@@ -24,7 +24,66 @@ float from_half(uint16_t half) {
   return (half & 0x8000) != 0 ? -size : size;
 }
 
+/** Where one block of one row is packed. */
+struct PackedPlace {
+  PackedPlace(std::byte* panels, size_t blocks, size_t output, size_t at)
+      : block(reinterpret_cast<PackedBlock*>(panels)[at]),
+        scale(reinterpret_cast<PackedScales*>(panels + blocks * sizeof(PackedBlock))[at].halves[output % panel_outputs]),
+        lane(output % panel_outputs) {}
+
+  Q8Block get() const {
+    Q8Block found{scale, {}};
+    for (size_t i = 0; i < block_inputs; ++i) {
+      found.weights[i] = static_cast<int8_t>(block.weights[i / quad_inputs][lane][i % quad_inputs] - 128);
+    }
+    return found;
+  }
+  void set(const Q8Block& values) {
+    scale = values.scale;
+    for (size_t i = 0; i < block_inputs; ++i) {
+      block.weights[i / quad_inputs][lane][i % quad_inputs] = static_cast<uint8_t>(values.weights[i] + 128);
+    }
+  }
+
+  PackedBlock& block;
+  uint16_t& scale;
+  size_t lane;
+};
+
+/** Calls `visit(block, first byte within it, bytes)` for every block that has a part of the bytes from `offset` on. */
+template <typename Visit>
+void for_each_block(size_t offset, size_t size, Visit visit) {
+  for (const size_t end = offset + size; offset < end;) {
+    const size_t first = offset % sizeof(Q8Block);
+    const size_t count = std::min(sizeof(Q8Block) - first, end - offset);
+    visit(offset / sizeof(Q8Block), first, count);
+    offset += count;
+  }
+}
+
 }  // namespace
+
+void PackedMatrix::read(size_t offset, size_t size, std::byte* rows) const {
+  for_each_block(offset, size, [&](size_t index, size_t first, size_t count) {
+    const size_t output = index / blocks_;
+    auto* panel = memory_ + output / panel_outputs * panel_bytes(blocks_);
+    const Q8Block block = PackedPlace(panel, blocks_, output, index % blocks_).get();
+    std::memcpy(rows, reinterpret_cast<const std::byte*>(&block) + first, count);
+    rows += count;
+  });
+}
+
+void PackedMatrix::write(size_t offset, size_t size, const std::byte* rows) {
+  for_each_block(offset, size, [&](size_t index, size_t first, size_t count) {
+    const size_t output = index / blocks_;
+    auto* panel = memory_ + output / panel_outputs * panel_bytes(blocks_);
+    PackedPlace place(panel, blocks_, output, index % blocks_);
+    Q8Block block = place.get();
+    std::memcpy(reinterpret_cast<std::byte*>(&block) + first, rows, count);
+    place.set(block);
+    rows += count;
+  });
+}
 
 void PackedMatrix::pack(size_t first, size_t count, const std::byte* rows) {
   const auto* source = reinterpret_cast<const Q8Block*>(rows);

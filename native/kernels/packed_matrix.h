@@ -25,6 +25,9 @@ class PackedMatrix {
 
   /** Packs `count` whole rows of q8_0 from row `first` on, whole panels but at the end. Panels may be packed at once. */
   void pack(size_t first, size_t count, const std::byte* rows);
+  /** Reads or replaces any part of the matrix as q8_0 has it, from byte `offset` on. Packing whole rows is faster. */
+  void read(size_t offset, size_t size, std::byte* rows) const;
+  void write(size_t offset, size_t size, const std::byte* rows);
   /** Row `output` in f32, the very values that q8_0 stands for. */
   void unpack_row(size_t output, float* values) const;
 

@@ -15,6 +15,14 @@ export interface LibraryFiles {
   llama: string
 }
 
+/** What multiplies q8_0 matrices of the models that libllama runs on a CPU. */
+export interface LibllamaKernels {
+  /** One of {@link Addon.kernels}, or `ggml`. */
+  kernels: string
+  /** Why it is `ggml`; null when it is not. */
+  reason: string | null
+}
+
 /** A device that llama.cpp can compute on. */
 export interface NativeDevice {
   /** What `load` takes as `device`: `CPU`, `CUDA0`, … */
@@ -90,6 +98,8 @@ export interface DecoderOnlyOptions extends EngineOptions {
   batchSize: number
   /** Rows of a table of learned positions; 0 when the model has none. */
   positionLimit: number
+  /** Whether llama.cpp may map the file; the part of it that is copied into packed matrices would be in memory twice. */
+  mapsFile: boolean
 }
 
 /**
@@ -286,8 +296,11 @@ export interface Addon {
   readonly llamaRelease: string
   /** Folder of the `libggml-base` that is already in this process, or null. */
   mappedLibrary(): string | null
-  /** Opens the libraries, once per process; again with the same directory it does nothing. */
-  loadLibrary(files: LibraryFiles): void
+  /**
+   * Opens the libraries, once per process; again with the same directory it does nothing. `kernels`: what libllama is to
+   * multiply q8_0 matrices with on a CPU, one of {@link Addon.kernels} or `ggml`.
+   */
+  loadLibrary(files: LibraryFiles & { kernels: string }): void
   /** Opens a shared library and what it depends on, for good; the reason if that fails. */
   probeLibrary(path: string): string | null
   devices(): NativeDevice[]
@@ -298,6 +311,8 @@ export interface Addon {
   convertRows(source: Uint8Array, conversion: RowConversion): Promise<Uint8Array>
   /** Our kernels for q8_0 matrices that this processor can run, the fastest first; named after their instructions. */
   kernels(): string[]
+  /** What libllama multiplies q8_0 matrices with, once the libraries are open: a process-wide choice. */
+  libllamaKernels(): LibllamaKernels
   /** Rows of q8_0 times rows of activations, as a layer of a model computes it: `[rows × outputs]`. */
   multiplyMatrix(weights: Uint8Array, activations: Float32Array, product: MatrixProduct): Promise<Float32Array>
   /** Bytes per second at which `threads` threads together read `mebibytes` of memory; `native/engine/read_bandwidth.h`. */

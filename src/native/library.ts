@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { isMainThread } from 'node:worker_threads'
 import { type ErrorCode, TandemError } from '../errors.ts'
 import type { Addon, NativeDevice } from './addon.ts'
+import { chooseKernels } from './kernels.ts'
 import {
   findVariant,
   type InstalledVariant,
@@ -23,8 +24,19 @@ const ADDON =
 
 let addon: Addon | undefined
 let current: InstalledVariant | undefined
+let kernels: KernelsInUse | null = null
 /** What stood in the way of the variants that were tried before `current`, or before all of them failed. */
 let obstacles: VariantObstacle[] = []
+
+/** What multiplies the q8_0 matrices of models on a CPU: `ggml`, or the instructions of our own kernels. */
+export interface KernelsInUse {
+  /** For T5 models. */
+  t5: string
+  /** For all other models. */
+  libllama: string
+  /** Why libllama keeps ggml's; null where it does not. */
+  reason: string | null
+}
 
 /** What `loadNative` found. */
 export interface NativeDescription {
@@ -36,6 +48,8 @@ export interface NativeDescription {
   loaded: { variant: Variant; directory: string } | null
   /** The variants that were tried first. */
   tried: VariantObstacle[]
+  /** What multiplies q8_0 matrices; null when no variant runs. */
+  kernels: KernelsInUse | null
 }
 
 /** What to load; `auto` takes what the process already runs, else the richest variant that opens. */
@@ -48,7 +62,8 @@ export interface NativeOptions {
  *
  * @throws TandemError `library-missing` (nothing could be opened; the message says what was tried),
  * `library-mismatch` (another llama.cpp release than the addon was compiled for), `library-conflict` (the process
- * already runs another variant or somebody else's llama.cpp).
+ * already runs another variant or somebody else's llama.cpp), `invalid-argument` (`TANDEM_KERNELS` names kernels that
+ * there are not).
  */
 export function loadNative(options: NativeOptions = {}): Addon {
   const variant = options.variant ?? 'auto'
@@ -74,7 +89,7 @@ export function listDevices(options: NativeOptions = {}): { variant: Variant; de
 /** What `loadNative` has opened so far, and what it could not open. Opens nothing and never throws. */
 export function describeNative(): NativeDescription {
   const loaded = current === undefined ? null : { variant: current.variant, directory: current.directory }
-  return { addon: ADDON, release: addon?.llamaRelease ?? null, loaded, tried: [...obstacles] }
+  return { addon: ADDON, release: addon?.llamaRelease ?? null, loaded, tried: [...obstacles], kernels }
 }
 
 function openAddon(): Addon {
@@ -133,7 +148,10 @@ function adoptMapped(native: Addon, mapped: string, variant: Variant | 'auto'): 
 
 function load(native: Addon, found: InstalledVariant): InstalledVariant {
   if (found.release !== native.llamaRelease) throw mismatch(native, found)
-  translate(() => native.loadLibrary(found))
+  const t5 = chooseKernels(native)
+  translate(() => native.loadLibrary({ ...found, kernels: t5 }))
+  const { kernels: libllama, reason } = native.libllamaKernels()
+  kernels = { t5, libllama, reason }
   return found
 }
 

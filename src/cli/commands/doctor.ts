@@ -77,14 +77,22 @@ function memoryLines({ memory }: Diagnosis): Lines {
   ]
 }
 
-function libraryLines({ library: { addon, release, loaded, tried, trouble } }: Diagnosis): Lines {
+function libraryLines({ library: { addon, release, loaded, tried, kernels, trouble } }: Diagnosis): Lines {
   const why = tried.length === 0 ? 'the first that was tried' : 'the richest that opens here'
   return [
     ['addon', release === null ? `${addon} (not opened)` : addon],
     ['variant', loaded === null ? 'none' : `${loaded.variant}, ${why}`],
     ...(loaded === null ? [] : ([['from', loaded.directory]] satisfies Lines)),
+    ...(kernels === null ? [] : kernelLines(kernels)),
     ...tried.map(({ variant, obstacle }): Lines[number] => [`not ${variant}`, obstacle]),
     ...(trouble === undefined ? [] : ([['trouble', trouble.message]] satisfies Lines)),
+  ]
+}
+
+function kernelLines({ t5, libllama, reason }: NonNullable<Diagnosis['library']['kernels']>): Lines {
+  return [
+    ['q8_0 of T5', t5],
+    ['q8_0 of others', reason === null ? libllama : `${libllama}: ${reason}`],
   ]
 }
 

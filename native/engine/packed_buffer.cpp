@@ -1,0 +1,187 @@
+#include "engine/packed_buffer.h"
+
+#if defined(__linux__) && defined(__x86_64__)
+#include <ggml-cpu/traits.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "kernels/packed_matrix.h"
+#include "kernels/packed_memory.h"
+
+// Declared by ggml's header, but not exported by its libraries.
+ggml::cpu::tensor_traits::~tensor_traits() = default;
+ggml::cpu::extra_buffer_type::~extra_buffer_type() = default;
+
+namespace tandem {
+
+namespace {
+
+/** Rows of activations that stay in a core's second cache while all panels pass by them. */
+constexpr size_t activation_bytes = 256 << 10;
+
+struct PackedType {
+  ggml_backend_buffer_type type;
+  const kernels::KernelSet* kernel_set;
+  PackedBufferFunctions functions;
+};
+// Process-wide like the list that it is in.
+PackedType* packed = nullptr;
+
+/** libllama also puts tensors that it never computes with into the first buffer type: they stay what they are. */
+bool is_packed(const ggml_tensor* tensor) {
+  return tensor->type == GGML_TYPE_Q8_0 && tensor->view_src == nullptr && tensor->ne[1] > 1 && tensor->ne[2] == 1 &&
+         tensor->ne[3] == 1;
+}
+
+kernels::PackedMatrix matrix_of(const ggml_tensor* tensor) {
+  return {static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1]), static_cast<std::byte*>(tensor->data)};
+}
+
+bool has_packed_weight(const ggml_tensor* operation) {
+  const ggml_tensor* weight = operation->src[0];
+  return operation->op == GGML_OP_MUL_MAT && weight->buffer != nullptr && weight->buffer->buft == &packed->type &&
+         is_packed(weight);
+}
+
+/** A product of a packed weight `[inputs, outputs]` and activations `[inputs, n, ...]` in f32. */
+class PackedProduct : public ggml::cpu::tensor_traits {
+ public:
+  bool work_size(int, const ggml_tensor* operation, size_t& size) override {
+    size = row_bytes(operation) * row_count(operation->src[1]);
+    return true;
+  }
+
+  bool compute_forward(ggml_compute_params* params, ggml_tensor* operation) override {
+    const auto thread = static_cast<size_t>(params->ith);
+    const auto threads = static_cast<size_t>(params->nth);
+    auto* quantized = static_cast<std::byte*>(params->wdata);
+    quantize(operation->src[1], row_bytes(operation), {thread, threads}, quantized);
+    packed->functions.barrier(params->threadpool);
+    multiply(operation, {thread, threads}, quantized);
+    return true;
+  }
+
+ private:
+  struct Share {
+    size_t thread;
+    size_t threads;
+  };
+
+  static size_t row_count(const ggml_tensor* tensor) {
+    return static_cast<size_t>(tensor->ne[1] * tensor->ne[2] * tensor->ne[3]);
+  }
+  static size_t row_bytes(const ggml_tensor* operation) {
+    return static_cast<size_t>(operation->src[0]->ne[0]) / kernels::block_inputs *
+           packed->kernel_set->quantized_block_bytes;
+  }
+
+  static void quantize(const ggml_tensor* x, size_t row_bytes, Share share, std::byte* quantized) {
+    const auto rows = static_cast<size_t>(x->ne[1]);
+    const auto planes = static_cast<size_t>(x->ne[2]);
+    for (size_t row = share.thread; row < row_count(x); row += share.threads) {
+      const size_t offset =
+          row % rows * x->nb[1] + row / rows % planes * x->nb[2] + row / rows / planes * x->nb[3];
+      packed->kernel_set->quantize(reinterpret_cast<const float*>(static_cast<const std::byte*>(x->data) + offset),
+                                   static_cast<size_t>(x->ne[0]) / kernels::block_inputs, quantized + row * row_bytes);
+    }
+  }
+
+  /** Each thread has panels of its own; how many threads there are changes no sum. */
+  static void multiply(ggml_tensor* operation, Share share, const std::byte* quantized) {
+    const kernels::PackedMatrix matrix = matrix_of(operation->src[0]);
+    const size_t rows = row_count(operation->src[1]);
+    const size_t bytes = row_bytes(operation);
+    const size_t stride = operation->nb[1] / sizeof(float);  // results of products are contiguous
+    const size_t output = matrix.panel_count() * share.thread / share.threads * kernels::panel_outputs;
+    const size_t end = std::min(matrix.panel_count() * (share.thread + 1) / share.threads * kernels::panel_outputs,
+                                matrix.outputs());
+    if (output >= end) return;
+    const size_t pieces = (rows * bytes + activation_bytes - 1) / activation_bytes;
+    for (size_t piece = 0; piece < pieces; ++piece) {
+      const size_t first = rows * piece / pieces;
+      packed->kernel_set->multiply({matrix.panels(output), matrix.blocks(), end - output, quantized + first * bytes,
+                                    bytes, rows * (piece + 1) / pieces - first,
+                                    static_cast<float*>(operation->data) + first * stride + output, stride, nullptr});
+    }
+  }
+};
+
+class PackedOperations : public ggml::cpu::extra_buffer_type {
+ public:
+  bool supports_op(ggml_backend_dev_t, const ggml_tensor* operation) override {
+    if (!has_packed_weight(operation)) return false;
+    const ggml_tensor* x = operation->src[1];
+    if (x->type != GGML_TYPE_F32 || operation->type != GGML_TYPE_F32) return false;
+    if (x->buffer == nullptr) return true;
+    const auto is_host = x->buffer->buft->iface.is_host;
+    return is_host != nullptr && is_host(x->buffer->buft);
+  }
+
+  ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* operation) override {
+    return has_packed_weight(operation) ? &product_ : nullptr;
+  }
+
+ private:
+  PackedProduct product_;
+};
+
+kernels::PackedMemory* memory_of(ggml_backend_buffer_t buffer) {
+  return static_cast<kernels::PackedMemory*>(buffer->context);
+}
+
+void set_tensor(ggml_backend_buffer_t, ggml_tensor* tensor, const void* data, size_t offset, size_t size) {
+  const auto* source = static_cast<const std::byte*>(data);
+  if (!is_packed(tensor)) {
+    std::memcpy(static_cast<std::byte*>(tensor->data) + offset, source, size);
+  } else if (offset == 0 && size == packed->functions.nbytes(tensor)) {
+    matrix_of(tensor).pack(0, static_cast<size_t>(tensor->ne[1]), source);
+  } else {
+    matrix_of(tensor).write(offset, size, source);
+  }
+}
+
+void get_tensor(ggml_backend_buffer_t, const ggml_tensor* tensor, void* data, size_t offset, size_t size) {
+  auto* target = static_cast<std::byte*>(data);
+  if (is_packed(tensor)) matrix_of(tensor).read(offset, size, target);
+  else std::memcpy(target, static_cast<const std::byte*>(tensor->data) + offset, size);
+}
+
+ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
+  ggml_backend_buffer_i functions{};
+  functions.free_buffer = [](ggml_backend_buffer_t buffer) { delete memory_of(buffer); };
+  functions.get_base = [](ggml_backend_buffer_t buffer) { return static_cast<void*>(memory_of(buffer)->data()); };
+  functions.set_tensor = set_tensor;
+  functions.get_tensor = get_tensor;
+  functions.clear = [](ggml_backend_buffer_t buffer, uint8_t value) {
+    std::memset(memory_of(buffer)->data(), value, buffer->size);
+  };
+  try {
+    return packed->functions.buffer_init(type, functions, new kernels::PackedMemory(size), size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;  // libllama reports it
+  }
+}
+
+size_t allocated_bytes(ggml_backend_buffer_type_t, const ggml_tensor* tensor) {
+  if (!is_packed(tensor)) return packed->functions.nbytes(tensor);
+  return kernels::PackedMatrix::bytes(static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1]));
+}
+
+}  // namespace
+
+ggml_backend_buffer_type_t packed_buffer_type(ggml_backend_dev_t cpu, const kernels::KernelSet& kernel_set,
+                                              const PackedBufferFunctions& functions) {
+  ggml_backend_buffer_type_i type{};
+  type.get_name = [](ggml_backend_buffer_type_t) { return "CPU_TANDEM"; };
+  type.alloc_buffer = allocate;
+  type.get_alignment = [](ggml_backend_buffer_type_t) { return kernels::cache_line; };
+  type.get_alloc_size = allocated_bytes;
+  packed = new PackedType{{type, cpu, new PackedOperations}, &kernel_set, functions};
+  return &packed->type;
+}
+
+}  // namespace tandem
+
+#endif

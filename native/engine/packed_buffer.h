@@ -1,0 +1,22 @@
+#pragma once
+#include <ggml-backend-impl.h>
+#include <ggml.h>
+
+#include "kernels/kernel_set.h"
+
+struct ggml_threadpool;
+
+namespace tandem {
+
+/** What a buffer type needs of ggml beside its table of functions. */
+struct PackedBufferFunctions {
+  void (*barrier)(ggml_threadpool*) = nullptr;
+  decltype(&::ggml_backend_buffer_init) buffer_init = nullptr;
+  decltype(&::ggml_nbytes) nbytes = nullptr;
+};
+
+/** The process's buffer type for q8_0 matrices in panels, for good; to be made once. */
+ggml_backend_buffer_type_t packed_buffer_type(ggml_backend_dev_t cpu, const kernels::KernelSet& kernel_set,
+                                              const PackedBufferFunctions& functions);
+
+}  // namespace tandem
