@@ -98,10 +98,11 @@ void PackedMatrix::pack(size_t first, size_t count, const std::byte* rows) {
         const Q8Block& block = source[(row + output) * blocks_ + at];
         scales[at].halves[output] = block.scale;
         for (size_t quad = 0; quad < block_quads; ++quad) {
-          for (size_t i = 0; i < quad_inputs; ++i) {
-            const int weight = block.weights[quad * quad_inputs + i];
-            blocks[at].weights[quad][output][i] = static_cast<uint8_t>(weight + 128);
-          }
+          // Four bytes at once, which makes packing as fast as reading: in two's complement, + 128 flips the first bit.
+          uint32_t weights;
+          std::memcpy(&weights, block.weights + quad * quad_inputs, sizeof(weights));
+          weights ^= 0x80808080U;
+          std::memcpy(blocks[at].weights[quad][output], &weights, sizeof(weights));
         }
       }
     }

@@ -10,7 +10,7 @@ const healthy: Omit<Diagnosis, 'findings'> = {
   platform: { os: 'linux', release: '6', arch: 'x64', node: '20.19.0' },
   processor: { model: 'x', threads: 2 },
   memory: { total: 8 * GIB, available: 4 * GIB },
-  library: { addon: '/a', release: 'v1', loaded: { variant: 'cpu', directory: '/l' }, tried: [] },
+  library: { addon: '/a', release: 'v1', loaded: { variant: 'cpu', directory: '/l' }, tried: [], kernels: null },
   devices: [CPU],
   cache: { directory: '/c', files: 0, size: 0, isWritable: true },
   versions: { tandem: '1', nodeLlamaCpp: '3', llamaCpp: 'v1' },
