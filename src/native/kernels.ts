@@ -33,7 +33,7 @@ function fastest(native: Addon): Kernels {
 
 /**
  * Whether llama.cpp should map a model's file on a CPU. Packed matrices are copies, and one tensor that is used where it
- * lies keeps all of the file mapped: 0.5 GB more of resident memory for Qwen2.5-0.5B in q8_0.
+ * lies keeps all of the file mapped.
  */
 export function mapsFile(native: Addon, tensors: readonly WeightTensor[]): boolean {
   if (native.libllamaKernels().kernels === 'ggml') return true
