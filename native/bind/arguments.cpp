@@ -201,7 +201,6 @@ DecoderOnlyOptions decoder_only_options(const Napi::Value& value) {
   options.max_sequences = positive(from, "maxSequences");
   options.batch_size = positive(from, "batchSize");
   options.position_limit = int32_number(from.Get("positionLimit"), "positionLimit");
-  options.maps_file = from.Get("mapsFile").ToBoolean().Value();
   return options;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "engine/packed_buffer.h"
 
 namespace tandem {
 
@@ -19,7 +20,8 @@ LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_
   parameters.n_gpu_layers = on_cpu ? 0 : -1;
   parameters.split_mode = LLAMA_SPLIT_MODE_NONE;
   parameters.use_extra_bufts = !options.exact;
-  if (!options.maps_file) parameters.load_mode = LLAMA_LOAD_MODE_NONE;
+  if (on_cpu) parameters.load_mode = LLAMA_LOAD_MODE_MMAP;
+  const PackingScope packing({static_cast<size_t>(options.threads), on_cpu});
   parameters.progress_callback = [](float, void* flag) { return !is_cancelled(flag); };
   parameters.progress_callback_user_data = const_cast<CancelFlag*>(&cancel);
   take_log();

@@ -8,7 +8,6 @@ struct DecoderOnlyOptions : EngineOptions {
   int32_t max_sequences = 0;
   int32_t batch_size = 0;
   int32_t position_limit = 0;  // 0: none; models with learned positions have a table that ends
-  bool maps_file = true;       // packed weights are copies: a mapped file would be in memory beside them
 };
 
 /** Any decoder-only model through libllama, with one unified store of keys and values for all sequences. */

@@ -2,11 +2,15 @@
 
 #if defined(__linux__) && defined(__x86_64__)
 #include <ggml-cpu/traits.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
 
+#include "engine/parallel.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/packed_memory.h"
 
@@ -20,6 +24,8 @@ namespace {
 
 /** Rows of activations that stay in a core's second cache while all panels pass by them. */
 constexpr size_t activation_bytes = 256 << 10;
+/** Bytes that a thread packs before it asks for more. */
+constexpr size_t packed_at_once = 1 << 20;
 
 struct PackedType {
   ggml_backend_buffer_type type;
@@ -28,6 +34,17 @@ struct PackedType {
 };
 // Process-wide like the list that it is in.
 PackedType* packed = nullptr;
+// libllama sets tensors on the thread that loads the model.
+thread_local Packing packing;
+
+/** Pages of a mapped file that have been packed would stay in the process's memory beside their copy. */
+void forget(const std::byte* source, size_t size) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(source);
+  const uintptr_t first = (address + page - 1) / page * page;
+  const uintptr_t end = (address + size) / page * page;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+}
 
 /** libllama also puts tensors that it never computes with into the first buffer type: they stay what they are. */
 bool is_packed(const ggml_tensor* tensor) {
@@ -39,10 +56,10 @@ kernels::PackedMatrix matrix_of(const ggml_tensor* tensor) {
   return {static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1]), static_cast<std::byte*>(tensor->data)};
 }
 
-bool has_packed_weight(const ggml_tensor* operation) {
+/** Whether `operation` does that, a product or a look at rows, with a weight that is packed. */
+bool works_on_packed(const ggml_tensor* operation, ggml_op what) {
   const ggml_tensor* weight = operation->src[0];
-  return operation->op == GGML_OP_MUL_MAT && weight->buffer != nullptr && weight->buffer->buft == &packed->type &&
-         is_packed(weight);
+  return operation->op == what && weight->buffer != nullptr && weight->buffer->buft == &packed->type && is_packed(weight);
 }
 
 /** A product of a packed weight `[inputs, outputs]` and activations `[inputs, n, ...]` in f32. */
@@ -108,27 +125,69 @@ class PackedProduct : public ggml::cpu::tensor_traits {
   }
 };
 
+/** Rows of a packed matrix by their numbers: a model whose head is its token embedding needs no second copy of it. */
+class PackedRows : public ggml::cpu::tensor_traits {
+ public:
+  bool work_size(int, const ggml_tensor*, size_t& size) override {
+    size = 0;
+    return true;
+  }
+
+  bool compute_forward(ggml_compute_params* params, ggml_tensor* operation) override {
+    const kernels::PackedMatrix matrix = matrix_of(operation->src[0]);
+    const ggml_tensor* numbers = operation->src[1];
+    for (int64_t i = params->ith; i < numbers->ne[0]; i += params->nth) {
+      const auto number = *reinterpret_cast<const int32_t*>(static_cast<const std::byte*>(numbers->data) +
+                                                            static_cast<size_t>(i) * numbers->nb[0]);
+      matrix.unpack_row(static_cast<size_t>(number),
+                        reinterpret_cast<float*>(static_cast<std::byte*>(operation->data) +
+                                                 static_cast<size_t>(i) * operation->nb[1]));
+    }
+    return true;
+  }
+};
+
 class PackedOperations : public ggml::cpu::extra_buffer_type {
  public:
   bool supports_op(ggml_backend_dev_t, const ggml_tensor* operation) override {
-    if (!has_packed_weight(operation)) return false;
     const ggml_tensor* x = operation->src[1];
-    if (x->type != GGML_TYPE_F32 || operation->type != GGML_TYPE_F32) return false;
+    const bool is_product = works_on_packed(operation, GGML_OP_MUL_MAT) && x->type == GGML_TYPE_F32;
+    const bool is_rows = works_on_packed(operation, GGML_OP_GET_ROWS) && x->type == GGML_TYPE_I32 && x->ne[1] == 1 &&
+                         x->ne[2] == 1 && x->ne[3] == 1;
+    if ((!is_product && !is_rows) || operation->type != GGML_TYPE_F32) return false;
     if (x->buffer == nullptr) return true;
     const auto is_host = x->buffer->buft->iface.is_host;
     return is_host != nullptr && is_host(x->buffer->buft);
   }
 
   ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* operation) override {
-    return has_packed_weight(operation) ? &product_ : nullptr;
+    if (works_on_packed(operation, GGML_OP_MUL_MAT)) return &product_;
+    if (works_on_packed(operation, GGML_OP_GET_ROWS)) return &rows_;
+    return nullptr;
   }
 
  private:
   PackedProduct product_;
+  PackedRows rows_;
 };
 
 kernels::PackedMemory* memory_of(ggml_backend_buffer_t buffer) {
   return static_cast<kernels::PackedMemory*>(buffer->context);
+}
+
+/** A share of the panels after another, on as many threads as the model that is being loaded will have. */
+void pack(const ggml_tensor* tensor, const std::byte* source) {
+  kernels::PackedMatrix matrix = matrix_of(tensor);
+  const auto rows = static_cast<size_t>(tensor->ne[1]);
+  const size_t row_size = tensor->nb[1];
+  const size_t share = std::max<size_t>(1, packed_at_once / (row_size * kernels::panel_outputs)) * kernels::panel_outputs;
+  std::atomic<size_t> next{0};
+  in_parallel(std::min(packing.threads, (rows + share - 1) / share), [&] {
+    for (size_t row = next.fetch_add(share); row < rows; row = next.fetch_add(share)) {
+      matrix.pack(row, std::min(share, rows - row), source + row * row_size);
+    }
+  });
+  if (packing.from_mapped_file) forget(source, rows * row_size);
 }
 
 void set_tensor(ggml_backend_buffer_t, ggml_tensor* tensor, const void* data, size_t offset, size_t size) {
@@ -136,7 +195,7 @@ void set_tensor(ggml_backend_buffer_t, ggml_tensor* tensor, const void* data, si
   if (!is_packed(tensor)) {
     std::memcpy(static_cast<std::byte*>(tensor->data) + offset, source, size);
   } else if (offset == 0 && size == packed->functions.nbytes(tensor)) {
-    matrix_of(tensor).pack(0, static_cast<size_t>(tensor->ne[1]), source);
+    pack(tensor, source);
   } else {
     matrix_of(tensor).write(offset, size, source);
   }
@@ -171,6 +230,9 @@ size_t allocated_bytes(ggml_backend_buffer_type_t, const ggml_tensor* tensor) {
 
 }  // namespace
 
+PackingScope::PackingScope(const Packing& wanted) { packing = wanted; }
+PackingScope::~PackingScope() { packing = {}; }
+
 ggml_backend_buffer_type_t packed_buffer_type(ggml_backend_dev_t cpu, const kernels::KernelSet& kernel_set,
                                               const PackedBufferFunctions& functions) {
   ggml_backend_buffer_type_i type{};
@@ -184,4 +246,14 @@ ggml_backend_buffer_type_t packed_buffer_type(ggml_backend_dev_t cpu, const kern
 
 }  // namespace tandem
 
+#else
+
+namespace tandem {
+
+PackingScope::PackingScope(const Packing&) {}
+PackingScope::~PackingScope() = default;
+
+}  // namespace tandem
+
 #endif
+

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <thread>
-#include <vector>
 
 #include "engine/error.h"
+#include "engine/parallel.h"
 #include "kernels/packed_memory.h"
 
 namespace tandem {
@@ -46,15 +45,8 @@ double seconds_of_turn(const uint64_t* memory, size_t chunks, int32_t threads, c
     }
     sink.fetch_add(sum);
   };
-  std::vector<std::thread> helpers;
   const auto begin = std::chrono::steady_clock::now();
-  try {
-    while (static_cast<int32_t>(helpers.size()) + 1 < threads) helpers.emplace_back(read);
-  } catch (const std::exception&) {
-    // A system that refuses more threads leaves the work to those there are.
-  }
-  read();
-  for (auto& helper : helpers) helper.join();
+  in_parallel(static_cast<size_t>(threads), read);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 

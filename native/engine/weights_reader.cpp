@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
-#include <thread>
 
 #include "engine/failure.h"
+#include "engine/parallel.h"
 
 namespace tandem {
 
@@ -98,17 +98,7 @@ class Reader {
 void read_weights(const std::string& path, const std::vector<WeightsTarget>& targets, int32_t threads,
                   const CancelFlag& cancel) {
   Reader reader(path, targets, cancel);
-  std::vector<std::thread> helpers;
-  try {
-    // This thread is one of them.
-    while (helpers.size() + 1 < std::min<size_t>(static_cast<size_t>(threads), reader.pieces())) {
-      helpers.emplace_back([&] { reader.work(); });
-    }
-  } catch (const std::exception&) {
-    // A system that refuses more threads leaves the work to those there are.
-  }
-  reader.work();
-  for (auto& helper : helpers) helper.join();
+  in_parallel(std::min(static_cast<size_t>(threads), reader.pieces()), [&] { reader.work(); });
   reader.rethrow();
 }
 

@@ -98,8 +98,6 @@ export interface DecoderOnlyOptions extends EngineOptions {
   batchSize: number
   /** Rows of a table of learned positions; 0 when the model has none. */
   positionLimit: number
-  /** Whether llama.cpp may map the file; the part of it that is copied into packed matrices would be in memory twice. */
-  mapsFile: boolean
 }
 
 /**

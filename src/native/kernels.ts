@@ -1,10 +1,8 @@
 import { TandemError } from '../errors.ts'
-import type { Addon, WeightTensor } from './addon.ts'
+import type { Addon } from './addon.ts'
 
 /** What can multiply q8_0 matrices on a CPU; each but ggml is named after the instructions that it needs. */
 export const KERNELS = ['ggml', 'avx2', 'avxvnni', 'avx512vnni'] as const
-/** `ggml_type` number. */
-const Q8_0 = 8
 export type Kernels = (typeof KERNELS)[number]
 
 /**
@@ -29,14 +27,4 @@ export function chooseKernels(native: Addon): Kernels {
 function fastest(native: Addon): Kernels {
   const [first] = native.kernels()
   return KERNELS.find((name) => name === first) ?? 'ggml'
-}
-
-/**
- * Whether llama.cpp should map a model's file on a CPU. Packed matrices are copies, and one tensor that is used where it
- * lies keeps all of the file mapped.
- */
-export function mapsFile(native: Addon, tensors: readonly WeightTensor[]): boolean {
-  if (native.libllamaKernels().kernels === 'ggml') return true
-  const size = (some: readonly WeightTensor[]) => some.reduce((sum, tensor) => sum + tensor.size, 0)
-  return size(tensors.filter(({ type }) => type === Q8_0)) < size(tensors) / 2
 }

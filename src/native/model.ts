@@ -2,7 +2,7 @@ import { TandemError } from '../errors.ts'
 import type { EngineDescription, NativeEngine, NativeGenerator, StepRequest, StepResult, StepRows } from './addon.ts'
 import { checkContextMemory } from './context-memory.ts'
 import { chooseDevice } from './devices.ts'
-import { chooseKernels, mapsFile } from './kernels.ts'
+import { chooseKernels } from './kernels.ts'
 import { checkLibllamaMetadata } from './libllama-limits.ts'
 import { asTandemError, loadNative, translate } from './library.ts'
 import { architectureOf, type ModelFile } from './model-file.ts'
@@ -132,13 +132,7 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
     }
     checkLibllamaMetadata(file)
     const positionLimit = file.tensors.find(({ name }) => name === 'position_embd.weight')?.shape[1] ?? 0
-    return native.openDecoderOnly({
-      ...shared,
-      maxSequences,
-      batchSize: BATCH_SIZE,
-      positionLimit,
-      mapsFile: exact || device.type !== 'cpu' || mapsFile(native, file.tensors),
-    })
+    return native.openDecoderOnly({ ...shared, maxSequences, batchSize: BATCH_SIZE, positionLimit })
   })
   return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))), contextSize)
 }

@@ -1,46 +1,20 @@
-import { execFile } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { KERNELS } from '../../src/native/kernels.ts'
+import { NativeProgram } from './program.ts'
 
-const run = promisify(execFile)
-const here = fileURLToPath(new URL('.', import.meta.url))
-const native = fileURLToPath(new URL('../../native', import.meta.url))
-const OPTIONS = ['-std=c++17', '-O1', '-Wall', '-Wextra', '-Werror', '-mavx2', '-mfma', '-mf16c']
-
-/** The files of the addon themselves, with the emulated instructions before the compiler's. */
-async function build(folder: string): Promise<string> {
-  const program = join(folder, 'emulated-kernels')
-  const sources = KERNELS.filter((name) => name !== 'ggml').map((name) => join(native, `kernels/${name}.cpp`))
-  await run(process.env['CXX'] ?? 'c++', [
-    ...OPTIONS,
-    '-I',
-    join(here, 'emulation'),
-    '-I',
-    native,
-    join(here, 'emulated_kernels.cpp'),
-    join(native, 'kernels/packed_matrix.cpp'),
-    join(native, 'kernels/packed_memory.cpp'),
-    ...sources,
-    '-o',
-    program,
-  ])
-  return program
-}
+const FLAGS = ['-O1', '-mavx2', '-mfma', '-mf16c']
 
 // What is emulated is written over AVX2, which every processor has that CI and developers use with x64.
 test.runIf(process.arch === 'x64')(
   'products of absent instructions are their definition to the last bit, and attention is near it',
   { timeout: 120_000 },
   async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'tandem-emulated-'))
+    const sets = KERNELS.filter((name) => name !== 'ggml').map((name) => `kernels/${name}.cpp`)
+    const files = ['kernels/packed_matrix.cpp', 'kernels/packed_memory.cpp', ...sets]
+    // The files of the addon themselves, with the emulated instructions before the compiler's.
+    const program = await NativeProgram.compile('emulated_kernels.cpp', files, { flags: FLAGS, include: 'emulation' })
     try {
-      const { stdout } = await run(await build(folder), [])
-      const results = stdout.trim().split('\n')
+      const results = (await program.run()).split('\n')
       expect(results.map((line) => JSON.parse(line) as object)).toEqual(
         ['avx2', 'avxvnni', 'avx512vnni'].map((kernels) => ({
           kernels,
@@ -50,7 +24,7 @@ test.runIf(process.arch === 'x64')(
         })),
       )
     } finally {
-      await rm(folder, { recursive: true, force: true })
+      await program.remove()
     }
   },
 )
