@@ -61,10 +61,21 @@ ggml_tensor* Graph::custom(const Shape& shape, std::vector<ggml_tensor*> argumen
 
 ggml_tensor* Graph::quantized(ggml_tensor* x) {
   auto& found = quantized_[x];
-  if (found == nullptr) {
-    auto operation = std::make_unique<QuantizeRows>(*kernel_set_);
+  if (found != nullptr) return found;
+  const auto quantize = [&](std::vector<ggml_tensor*> arguments, std::unique_ptr<QuantizeRows> operation) {
     const int64_t bytes = operation->row_bytes(x->ne[0]);
-    found = custom({GGML_TYPE_I8, bytes, x->ne[1]}, {x}, std::move(operation));
+    return custom({GGML_TYPE_I8, bytes, x->ne[1]}, std::move(arguments), std::move(operation));
+  };
+  // A norm or an activation that nothing else reads is then no node of the graph.
+  const auto norm = norms_.find(x);
+  const auto rectified = rectified_.find(x);
+  if (norm != norms_.end()) {
+    const auto& [source, weight, epsilon] = norm->second;
+    found = quantize({source, weight}, std::make_unique<QuantizeNormed>(*kernel_set_, epsilon));
+  } else if (rectified != rectified_.end()) {
+    found = quantize({rectified->second}, std::make_unique<QuantizeRectified>(*kernel_set_));
+  } else {
+    found = quantize({x}, std::make_unique<QuantizeRows>(*kernel_set_));
   }
   return found;
 }
@@ -114,10 +125,18 @@ ggml_tensor* Graph::rows(ggml_tensor* table, ggml_tensor* indices) {
 
 ggml_tensor* Graph::rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon) {
   if (kernel_set_ != nullptr) {
-    return custom({GGML_TYPE_F32, x->ne[0], x->ne[1]}, {x, weight}, std::make_unique<RmsNorm>(epsilon));
+    auto* normed = custom({GGML_TYPE_F32, x->ne[0], x->ne[1]}, {x, weight}, std::make_unique<RmsNorm>(epsilon));
+    norms_[normed] = {x, weight, epsilon};
+    return normed;
   }
   const Library& llama = library();
   return llama.ggml_mul(context_.get(), llama.ggml_rms_norm(context_.get(), x, epsilon), weight);
+}
+
+ggml_tensor* Graph::relu(ggml_tensor* x) {
+  auto* rectified = library().ggml_relu(context_.get(), x);
+  rectified_[rectified] = x;
+  return rectified;
 }
 
 ggml_tensor* Graph::gelu_new_f32(ggml_tensor* x) {

@@ -35,6 +35,7 @@ class Graph {
   ggml_tensor* rows(ggml_tensor* table, ggml_tensor* indices);
   /** Root mean square norm (Zhang and Sennrich 2019) without bias. */
   ggml_tensor* rms_norm(ggml_tensor* x, ggml_tensor* weight, float epsilon);
+  ggml_tensor* relu(ggml_tensor* x);
   /** gelu_new composed in f32: ggml's own kernel is a table in f16 and moves logits by 1e-2. */
   ggml_tensor* gelu_new_f32(ggml_tensor* x);
   /** `x [heads * size, n]` -> `[size, n, heads]`, a view. */
@@ -83,6 +84,14 @@ class Graph {
   const kernels::KernelSet* kernel_set_;
   std::vector<std::unique_ptr<Operation>> operations_;
   std::unordered_map<ggml_tensor*, ggml_tensor*> quantized_;  // what several matrices multiply is quantised once
+  struct Norm {
+    ggml_tensor* source;
+    ggml_tensor* weight;
+    float epsilon;
+  };
+  // What was normed or rectified, by the result: quantising can do that on its way.
+  std::unordered_map<ggml_tensor*, Norm> norms_;
+  std::unordered_map<ggml_tensor*, ggml_tensor*> rectified_;
 };
 
 /** The device that computes graphs, with the CPU behind it for what it cannot do. */

@@ -21,6 +21,13 @@ std::byte* row_of(const ggml_tensor* tensor, size_t row) {
   return static_cast<std::byte*>(tensor->data) + row * tensor->nb[1];
 }
 
+/** What a row is multiplied with for its root mean square to be 1. */
+float rms_scale(const float* x, size_t size, float epsilon) {
+  double squares = 0;
+  for (size_t i = 0; i < size; ++i) squares += static_cast<double>(x[i]) * x[i];
+  return 1.0F / std::sqrt(static_cast<float>(squares / static_cast<double>(size)) + epsilon);
+}
+
 }  // namespace
 
 int64_t QuantizeRows::row_bytes(int64_t inputs) const {
@@ -37,6 +44,35 @@ void QuantizeRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
                        static_cast<size_t>(x->ne[0]) / kernels::block_inputs, row_of(result, row));
 }
 
+template <typename Value>
+void QuantizeRows::quantize_row(ggml_tensor* result, size_t row, Value value) const {
+  constexpr size_t part = 16 * kernels::block_inputs;
+  float values[part];
+  const auto size = static_cast<size_t>(result->src[0]->ne[0]);
+  std::byte* target = row_of(result, row);
+  for (size_t first = 0; first < size; first += part) {
+    const size_t count = std::min(part, size - first);
+    for (size_t i = 0; i < count; ++i) values[i] = value(first + i);
+    kernel_set_.quantize(values, count / kernels::block_inputs, target);
+    target += count / kernels::block_inputs * kernel_set_.quantized_block_bytes;
+  }
+}
+
+void QuantizeNormed::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const auto row = static_cast<size_t>(piece);
+  const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
+  const auto* weight = static_cast<const float*>(result->src[1]->data);
+  const float scale = rms_scale(x, static_cast<size_t>(result->src[0]->ne[0]), epsilon_);
+  quantize_row(result, row, [=](size_t i) { return x[i] * scale * weight[i]; });
+}
+
+void QuantizeRectified::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+  const auto row = static_cast<size_t>(piece);
+  const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
+  // What is no number stays so, as in ggml's relu.
+  quantize_row(result, row, [=](size_t i) { return x[i] < 0 ? 0.0F : x[i]; });
+}
+
 int64_t RmsNorm::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
 
 void RmsNorm::compute(ggml_tensor* result, int64_t piece, int64_t) const {
@@ -45,10 +81,7 @@ void RmsNorm::compute(ggml_tensor* result, int64_t piece, int64_t) const {
   const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
   const auto* weight = static_cast<const float*>(result->src[1]->data);
   auto* target = reinterpret_cast<float*>(row_of(result, row));
-  double squares = 0;
-  for (size_t i = 0; i < size; ++i) squares += static_cast<double>(x[i]) * x[i];
-  const auto mean = static_cast<float>(squares / static_cast<double>(size));
-  const float scale = 1.0F / std::sqrt(mean + epsilon_);
+  const float scale = rms_scale(x, size, epsilon_);
   for (size_t i = 0; i < size; ++i) target[i] = x[i] * scale * weight[i];
 }
 

@@ -17,9 +17,33 @@ class QuantizeRows : public Operation {
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+  /** Row `row` of the result from its values, `value(i)` for each input. */
+  template <typename Value>
+  void quantize_row(ggml_tensor* result, size_t row, Value value) const;
 
  private:
   const kernels::KernelSet& kernel_set_;
+};
+
+/** Quantised rows of `RmsNorm`, with its arguments: threads wait for each other once and not twice. */
+class QuantizeNormed : public QuantizeRows {
+ public:
+  QuantizeNormed(const kernels::KernelSet& kernel_set, float epsilon) : QuantizeRows(kernel_set), epsilon_(epsilon) {}
+
+ protected:
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+
+ private:
+  float epsilon_;
+};
+
+/** Quantised rows of max(x, 0). */
+class QuantizeRectified : public QuantizeRows {
+ public:
+  using QuantizeRows::QuantizeRows;
+
+ protected:
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 };
 
 /** `x [size, n]` and weight `[size]` -> `[size, n]`, in one node where ggml has two. */

@@ -39,7 +39,7 @@ ggml_tensor* T5Graph::norm(Graph& graph, ggml_tensor* x, ggml_tensor* weight) co
 ggml_tensor* T5Graph::activate(Graph& graph, ggml_tensor* x) const {
   const Library& llama = library();
   switch (p_.activation) {
-    case Activation::relu: return llama.ggml_relu(graph.context(), x);
+    case Activation::relu: return graph.relu(x);
     case Activation::silu: return llama.ggml_silu(graph.context(), x);
     case Activation::gelu: return llama.ggml_gelu_erf(graph.context(), x);
     case Activation::gelu_new: break;
@@ -284,6 +284,7 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
   outputs.logits = graph.linear(model_.head, outputs.hidden_states);
   llama.ggml_set_output(outputs.hidden_states);
   llama.ggml_set_output(outputs.logits);
+  graph.expand(outputs.hidden_states);
   graph.expand(outputs.logits);
   return graph;
 }

@@ -1,7 +1,7 @@
-import { availableParallelism } from 'node:os'
 import { TandemError } from '../errors.ts'
 import { GGML_TYPES, tensorBytes, typeName } from '../formats/gguf/types.ts'
 import type { Addon } from '../native/addon.ts'
+import { availableCores } from '../native/cores.ts'
 import { asTandemError } from '../native/library.ts'
 import type { TensorPlan } from './plan.ts'
 import { countUnfit, countUnfitIn, unfitValues, widened } from './unfit-values.ts'
@@ -26,7 +26,7 @@ export async function* convertTensor(
   const targetRow = isCopied ? CHUNK_BYTES : (tensorBytes(plan.type, [rowLength]) ?? 1)
   const rowsAtOnce = Math.max(1, Math.floor(CHUNK_BYTES / Math.max(sourceRow, targetRow)))
   const buffer = new Uint8Array(Math.min(plan.sourceSize, rowsAtOnce * sourceRow))
-  const conversion = { from: plan.sourceType, to: plan.type, rowLength, threads: availableParallelism() }
+  const conversion = { from: plan.sourceType, to: plan.type, rowLength, threads: availableCores() }
   for (let position = 0; position < plan.sourceSize; position += buffer.length) {
     const source = buffer.subarray(0, Math.min(buffer.length, plan.sourceSize - position))
     await plan.read(position, source)

@@ -28,3 +28,11 @@ function fastest(native: Addon): Kernels {
   const [first] = native.kernels()
   return KERNELS.find((name) => name === first) ?? 'ggml'
 }
+
+/**
+ * Whether T5's attention over heads of this size will be computed by our kernels, as far as can be told without opening the
+ * library: every x64 processor since 2013 has one (`has_attention_kernel` in native/engine/attention_operations.cpp).
+ */
+export function mayHaveAttentionKernel(headSize: number): boolean {
+  return process.arch === 'x64' && process.env['TANDEM_KERNELS'] !== 'ggml' && headSize % 16 === 0 && headSize <= 256
+}

@@ -1,5 +1,5 @@
-import { availableParallelism } from 'node:os'
 import { TandemError } from '../errors.ts'
+import { availableCores } from './cores.ts'
 import { architectureNumber, architectureOf, type ModelFile } from './model-file.ts'
 
 /** How the engine of a model is opened. */
@@ -9,7 +9,7 @@ export interface OpenOptions {
    * `metal` or the name of one device. Default `auto`.
    */
   device?: string
-  /** Default: all cores; one for models of a few megabytes, which gain nothing from more. */
+  /** At most so many. Default: all cores that the process or its container may use; one for models of a few megabytes, which gain nothing from more. */
   threads?: number
   /**
    * Tokens of all sequences that live at once; also the longest source of an encoder-decoder. Default: 2048 for an
@@ -71,7 +71,7 @@ export function weightBytes({ tensors }: ModelFile): number {
 
 /** Threads of an engine for which nobody chose a number. */
 export function defaultThreads(file: ModelFile): number {
-  return weightBytes(file) < SINGLE_THREAD_BYTES ? 1 : availableParallelism()
+  return weightBytes(file) < SINGLE_THREAD_BYTES ? 1 : availableCores()
 }
 
 function defaultContext(file: ModelFile): number {

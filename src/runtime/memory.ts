@@ -1,6 +1,7 @@
 import { TandemError } from '../errors.ts'
 import { TENSOR_TYPES } from '../formats/gguf/types.ts'
 import { cellBytes } from '../native/context-memory.ts'
+import { mayHaveAttentionKernel } from '../native/kernels.ts'
 import { architectureNumber, architectureOf, type ModelFile } from '../native/model-file.ts'
 import {
   type EngineSettings,
@@ -115,11 +116,18 @@ function encoderDecoderParts(file: ModelFile, size: Size): ModelParts {
   const { contextSize, kvType, sourceLength, numBeams } = size
   const heads = count(file, 'attention.head_count')
   const inner = heads * count(file, 'attention.key_length')
+  const feedForward = count(file, 'feed_forward_length')
+  const hasKernel = kvType === 'f16' && mayHaveAttentionKernel(count(file, 'attention.key_length'))
+  // What the layer reads, its joined projections and their keys and values in halves; the feed-forward layer in f32 and
+  // quantised, in two bytes and a quarter on AVX2.
+  const kernelEncoder = sourceLength * (2 * count(file, 'embedding_length') + Math.max(5 * inner, 1.6 * feedForward))
   // Position bias, scores and their softmax, [heads, source, source] each; the feed-forward layer before and after its
   // activation.
-  const encoder = 3 * heads * sourceLength ** 2 + 2 * sourceLength * count(file, 'feed_forward_length')
-  // A step gathers the keys and the values that each row sees, and puts them into the order of heads.
-  const decoder = 3 * inner * Math.min(contextSize, MAX_GATHERED_CELLS) + numBeams * vocabularySize(file)
+  const ggmlEncoder = 3 * heads * sourceLength ** 2 + 2 * sourceLength * feedForward
+  const encoder = hasKernel ? kernelEncoder : ggmlEncoder
+  // With ggml a step gathers the keys and the values that each row sees, and puts them into the order of heads.
+  const gathered = hasKernel ? 0 : 3 * inner * Math.min(contextSize, MAX_GATHERED_CELLS)
+  const decoder = gathered + numBeams * vocabularySize(file)
   return {
     weights: weightBytes(file),
     // The source's keys and values of cross-attention are as large as a decoder's cells.
