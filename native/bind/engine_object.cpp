@@ -36,6 +36,30 @@ void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, const std::f
   }
 }
 
+/** What JavaScript asks of a step, and what it gets. */
+class RequestedStep : public Step {
+ public:
+  RequestedStep(StepRows rows, StepRequest request, int32_t vocabulary)
+      : rows_(std::move(rows)), request_(std::move(request)), vocabulary_(static_cast<size_t>(vocabulary)) {}
+
+  const StepRows& rows() const override { return rows_; }
+  OutputReceiver& begin() override {
+    return collector_.emplace(request_, count_outputs(rows_, Output::distribution), vocabulary_);
+  }
+  void finish() override {
+    result_ = collector_->take();
+    collector_.reset();
+  }
+  const StepResult& result() const { return result_; }
+
+ private:
+  const StepRows rows_;
+  const StepRequest request_;
+  const size_t vocabulary_;
+  std::optional<StepCollector> collector_;
+  StepResult result_;
+};
+
 }  // namespace
 
 void run_completion(Napi::Env env, Napi::Function, std::nullptr_t*, Completion* completion) {
@@ -146,14 +170,14 @@ void EngineObject::finish(Napi::Env env) {
   dispose_waiters_.clear();
 }
 
-Napi::Value EngineObject::post(Napi::Env env, int32_t call, std::function<void(Engine&)> run, Resolve resolve) {
+Napi::Value EngineObject::post(Napi::Env env, EngineThread::Task task, Resolve resolve) {
   const auto deferred = Deferred::New(env);
   if (finished_) {
     reject(env, deferred, {"disposed", "the model has been disposed"});
     return deferred.Promise();
   }
   hold(env);
-  const auto done = [this, deferred, resolve = std::move(resolve)](const std::optional<Failure>& failure) {
+  task.done = [this, deferred, resolve = std::move(resolve)](const std::optional<Failure>& failure) {
     complete([this, deferred, resolve, failure](Napi::Env env) {
       if (failure) {
         reject(env, deferred, *failure);
@@ -163,7 +187,7 @@ Napi::Value EngineObject::post(Napi::Env env, int32_t call, std::function<void(E
       let_go(env);
     });
   };
-  thread_->post({call, std::move(run), done});
+  thread_->post(std::move(task));
   return deferred.Promise();
 }
 
@@ -187,23 +211,16 @@ Napi::Value EngineObject::encode(const Napi::CallbackInfo& info) {
     throw error_with_code(info.Env(), "invalid-argument", "a source needs ids and a mask of the same length");
   }
   auto run = [source, ids = std::move(ids), mask = std::move(mask)](Engine& engine) { engine.encode(source, ids, mask); };
-  return post(info.Env(), int32_number(info[3], "call"), std::move(run),
+  return post(info.Env(), {int32_number(info[3], "call"), std::move(run), nullptr, nullptr},
               [](Napi::Env env) { return env.Undefined(); });
 }
 
 Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
-  auto rows = std::make_shared<StepRows>(step_rows(info[0], description_));
-  const size_t outputs = count_outputs(*rows, Output::distribution);
-  auto request = std::make_shared<StepRequest>(step_request(info[1], outputs, description_));
-  auto result = std::make_shared<StepResult>();
-  const auto vocabulary = static_cast<size_t>(description_.vocabulary_size);
-  auto run = [rows, outputs, request, result, vocabulary](Engine& engine) {
-    StepCollector collector(*request, outputs, vocabulary);
-    engine.step(*rows, collector);
-    *result = collector.take();
-  };
-  return post(info.Env(), int32_number(info[2], "call"), std::move(run),
-              [result](Napi::Env env) { return step_result(env, *result); });
+  auto rows = step_rows(info[0], description_);
+  auto request = step_request(info[1], count_outputs(rows, Output::distribution), description_);
+  const auto step = std::make_shared<RequestedStep>(std::move(rows), std::move(request), description_.vocabulary_size);
+  return post(info.Env(), {int32_number(info[2], "call"), nullptr, nullptr, step},
+              [step](Napi::Env env) { return step_result(env, step->result()); });
 }
 
 Napi::Value EngineObject::choose(const Napi::CallbackInfo& info) {
@@ -220,7 +237,7 @@ Napi::Value EngineObject::choose(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i < outputs; ++i) collector.consider(i, logits->data() + i * vocabulary);
     *result = collector.take();
   };
-  return post(info.Env(), int32_number(info[2], "call"), std::move(run),
+  return post(info.Env(), {int32_number(info[2], "call"), std::move(run), nullptr, nullptr},
               [result](Napi::Env env) { return step_result(env, *result); });
 }
 
@@ -230,7 +247,7 @@ Napi::Value EngineObject::release(const Napi::CallbackInfo& info) {
   auto run = [sequences = std::move(sequences), sources = std::move(sources)](Engine& engine) {
     engine.release(sequences, sources);
   };
-  return post(info.Env(), -1, std::move(run), [](Napi::Env env) { return env.Undefined(); });
+  return post(info.Env(), {-1, std::move(run), nullptr, nullptr}, [](Napi::Env env) { return env.Undefined(); });
 }
 
 Napi::Value EngineObject::cancel(const Napi::CallbackInfo& info) {

@@ -40,7 +40,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   void start(EngineThread::Open open_engine, const Deferred& opened);
-  Napi::Value post(Napi::Env env, int32_t call, std::function<void(Engine&)> run, Resolve resolve);
+  Napi::Value post(Napi::Env env, EngineThread::Task task, Resolve resolve);
   void hold(Napi::Env env);
   void let_go(Napi::Env env);
   void complete(Completion completion) const;

@@ -1,4 +1,5 @@
 #pragma once
+#include <utility>
 #include <vector>
 
 #include "engine/operation.h"
@@ -27,11 +28,13 @@ class KeyTiles : public Operation {
 
 /**
  * Each token over its own list of cells, read where they lie. Arguments: queries `[heads * size, tokens]`, keys and values
- * `[heads * size, cells]` in f16, the numbers of the cells `[slots, tokens]`, and the bias `[slots, 1, heads, tokens]`.
+ * `[heads * size, cells]` in f16, the numbers of the cells `[slots, tokens]`, and the bias `[slots, 1, heads, tokens]`; of the
+ * slots each token sees the first `lengths`.
  */
 class SelfAttention : public Operation {
  public:
-  SelfAttention(const kernels::KernelSet& kernel_set, int64_t heads) : kernel_set_(kernel_set), heads_(heads) {}
+  SelfAttention(const kernels::KernelSet& kernel_set, int64_t heads, std::vector<int32_t> lengths)
+      : kernel_set_(kernel_set), heads_(heads), lengths_(std::move(lengths)) {}
 
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
@@ -40,6 +43,7 @@ class SelfAttention : public Operation {
  private:
   const kernels::KernelSet& kernel_set_;
   int64_t heads_;
+  const std::vector<int32_t> lengths_;
 };
 
 /**

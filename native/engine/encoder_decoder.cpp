@@ -114,6 +114,7 @@ T5DecoderStep EncoderDecoder::arrange(const StepRows& rows, const Cells::Plan& p
     if (place->is_output()) step.output_columns.push_back(static_cast<int32_t>(step.tokens.size()));
     const auto& table = plan.tables[place->row];
     step.tokens.push_back(place->token);
+    step.lengths.push_back(static_cast<int32_t>(place->position + 1));
     step.new_cells.push_back(table[static_cast<size_t>(place->position)]);
     for (int64_t slot = 0; slot < step.slots; ++slot) {
       // A hidden slot reads the token's own cell, which holds finite numbers, and gets no weight.

@@ -32,6 +32,7 @@ class EncoderDecoder : public Engine {
   const EngineDescription& description() const override { return description_; }
   void encode(int32_t source, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) override;
   void step(const StepRows& rows, OutputReceiver& receiver) override;
+  bool joins_steps() const override { return graph_.computes_rows_apart(); }
   void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) override;
 
  private:

@@ -63,6 +63,11 @@ class Engine {
   virtual const EngineDescription& description() const = 0;
   virtual void encode(int32_t source, const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask) = 0;
   virtual void step(const StepRows& rows, OutputReceiver& receiver) = 0;
+  /**
+   * Whether rows of several requests may share a step: each gets the same to the last bit as alone, and a step that fails
+   * changes nothing.
+   */
+  virtual bool joins_steps() const { return false; }
   virtual void release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) = 0;
 };
 

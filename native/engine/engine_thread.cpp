@@ -15,6 +15,11 @@ namespace {
 const Failure disposed{"disposed", "the model has been disposed"};
 const Failure aborted{"aborted", "the computation was cancelled"};
 
+/** More rows gain nothing, and their intermediate results take memory. */
+constexpr size_t most_joint_tokens = 256;
+/** The part of a step's duration that is waited for others. */
+constexpr int patience = 8;
+
 /** glibc keeps what a model has freed: a process that had loaded 150 of them, one after the other, had 156 MiB, and 92 so. */
 void return_memory_to_system() {
 #if defined(__GLIBC__)
@@ -51,29 +56,78 @@ void EngineThread::run(const Open& open, const Opened& opened) {
 }
 
 void EngineThread::serve(Engine& engine) {
-  bool cancelled = false;
-  while (auto task = next(cancelled)) {
-    auto failure = cancelled ? std::optional<Failure>(aborted) : attempt([&] { task->run(engine); });
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      running_call_ = -1;
-      if (closing_ && failure && failure->code == aborted.code) failure = disposed;
-    }
-    task->done(failure);
+  for (auto tasks = next(engine.joins_steps()); !tasks.empty(); tasks = next(engine.joins_steps())) {
+    const auto begin = Clock::now();
+    auto outcomes = compute(engine, tasks);
+    end(outcomes, tasks, begin);
+    for (size_t i = 0; i < tasks.size(); ++i) tasks[i].done(outcomes[i]);
   }
 }
 
-/** Waits for a task; nothing once the thread is closing. */
-std::optional<EngineThread::Task> EngineThread::next(bool& cancelled) {
+/** Waits for a task, and takes steps that wait behind a step along; nothing once the thread is closing. */
+std::vector<EngineThread::Task> EngineThread::next(bool joins) {
   std::unique_lock<std::mutex> lock(mutex_);
   arrived_.wait(lock, [this] { return closing_ || !tasks_.empty(); });
-  if (closing_) return std::nullopt;
-  Task task = std::move(tasks_.front());
-  tasks_.pop_front();
-  cancelled = cancelled_calls_.erase(task.call) != 0;
-  running_call_ = task.call;
+  if (joins && !closing_ && tasks_.front().step) wait_for_others(lock);
+  std::vector<Task> taken;
+  if (closing_) return taken;
+  size_t tokens = 0;
+  do {
+    if (tasks_.front().step) tokens += tasks_.front().step->rows().tokens.size();
+    running_calls_.push_back(tasks_.front().call);
+    taken.push_back(std::move(tasks_.front()));
+    tasks_.pop_front();
+  } while (joins && taken.back().step && !tasks_.empty() && tasks_.front().step && tokens < most_joint_tokens);
   cancel_ = false;
-  return task;
+  return taken;
+}
+
+/**
+ * Requests that took part in the last step are about to ask for the next one, as soon as JavaScript has looked at their
+ * results: without a moment's patience the first of them would get a step of its own, and the others would trail behind.
+ */
+void EngineThread::wait_for_others(std::unique_lock<std::mutex>& lock) {
+  if (expected_steps_ <= tasks_.size()) return;
+  arrived_.wait_for(lock, step_duration_ / patience, [this] { return closing_ || tasks_.size() >= expected_steps_; });
+}
+
+std::vector<EngineThread::Outcome> EngineThread::compute(Engine& engine, const std::vector<Task>& tasks) {
+  std::vector<Outcome> outcomes;
+  std::vector<Step*> steps;
+  if (tasks.size() > 1) {
+    for (const auto& task : tasks) steps.push_back(task.step.get());
+  }
+  if (!steps.empty() && !attempt([&] { compute_together(engine, steps); })) {
+    for (auto* step : steps) outcomes.push_back(attempt([&] { step->finish(); }));
+    return outcomes;
+  }
+  // Where they failed together one of them may be at fault, which nothing but trying tells.
+  for (const auto& task : tasks) outcomes.push_back(run_task(engine, task));
+  return outcomes;
+}
+
+EngineThread::Outcome EngineThread::run_task(Engine& engine, const Task& task) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (cancelled_calls_.count(task.call) != 0) return aborted;
+  }
+  return attempt([&] {
+    if (task.step) compute_alone(engine, *task.step);
+    else task.run(engine);
+  });
+}
+
+void EngineThread::end(std::vector<Outcome>& outcomes, const std::vector<Task>& tasks, Clock::time_point begin) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    // A step that others share goes on without the one that has been cancelled.
+    if (cancelled_calls_.erase(tasks[i].call) != 0) outcomes[i] = aborted;
+    if (closing_ && outcomes[i] && outcomes[i]->code == aborted.code) outcomes[i] = disposed;
+  }
+  running_calls_.clear();
+  if (!tasks.front().step) return;
+  expected_steps_ = tasks.size() == 1 && tasks_.empty() ? 1 : tasks.size() + tasks_.size();
+  step_duration_ = Clock::now() - begin;
 }
 
 void EngineThread::fail_waiting_tasks() {
@@ -100,11 +154,10 @@ void EngineThread::post(Task task) {
 void EngineThread::cancel(int32_t call) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (call < 0) return;
-  if (running_call_ == call) {
-    cancel_ = true;
-  } else if (std::any_of(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.call == call; })) {
-    cancelled_calls_.insert(call);
-  }
+  const bool runs = std::find(running_calls_.begin(), running_calls_.end(), call) != running_calls_.end();
+  const bool waits = std::any_of(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.call == call; });
+  if (runs && running_calls_.size() == 1) cancel_ = true;
+  else if (runs || waits) cancelled_calls_.insert(call);
 }
 
 void EngineThread::close() {

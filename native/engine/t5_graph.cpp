@@ -154,6 +154,7 @@ struct T5Graph::StepInputs {
   ggml_tensor* buckets;
   ggml_tensor* mask;
   ggml_tensor* bias;  // of the layer, `slot_bias`
+  const std::vector<int32_t>& lengths;
 };
 
 /** `[slots, 1, heads, tokens]`: the position bias of every visible cell, minus infinity for the rest. */
@@ -178,7 +179,7 @@ ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention,
   auto* mixed = has_attention_kernel_
                     ? graph.custom({GGML_TYPE_F32, p_.inner(), inputs.tokens},
                                    {q, stored.k, stored.v, inputs.cells, inputs.bias},
-                                   std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads))
+                                   std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads, inputs.lengths))
                     : attention_over_gathered(graph, q, stored, inputs);
   return graph.linear(attention.o, mixed, x);
 }
@@ -254,10 +255,14 @@ Graph T5Graph::decoder(const T5DecoderStep& step, const std::vector<KeyValue>& c
   const size_t layers = model_.decoder.layers.size();
   Graph graph((layers + 1) * (nodes_per_layer + nodes_per_span * step.spans.size()), options_.kernel_set);
   auto* context = graph.context();
-  StepInputs inputs{static_cast<int64_t>(step.tokens.size()), step.slots,
-                          graph.cell_numbers(step.new_cells),       graph.indices(step.cells),
-                          graph.indices(step.buckets),              graph.values(step.mask),
-                    nullptr};
+  StepInputs inputs{static_cast<int64_t>(step.tokens.size()),
+                    step.slots,
+                    graph.cell_numbers(step.new_cells),
+                    graph.indices(step.cells),
+                    graph.indices(step.buckets),
+                    graph.values(step.mask),
+                    nullptr,
+                    step.lengths};
   std::vector<ggml_tensor*> masks;
   for (const auto& span : step.spans) {
     // Our kernel reads the mask where it lies.

@@ -30,6 +30,7 @@ struct T5DecoderStep {
   std::vector<int32_t> tokens;     // [n]
   std::vector<int64_t> new_cells;  // [n], where each token's keys and values go
   int64_t slots = 0;               // length of the longest past, the token itself included
+  std::vector<int32_t> lengths;    // [n], of each token's past, the token itself included
   std::vector<int32_t> cells;      // [slots, n]
   std::vector<int32_t> buckets;    // [slots, n]
   std::vector<float> mask;         // [slots, n], 0 or minus infinity
@@ -55,6 +56,9 @@ class T5Graph {
 
   /** Tensors for the keys and values of a source of `n` tokens in one decoder layer. */
   KeyValue new_cross_attention(ggml_context* context, int64_t n) const;
+
+  /** Whether what a row gets is the same to the last bit whatever other rows there are: ggml's products promise no such thing. */
+  bool computes_rows_apart() const { return has_attention_kernel_ && model_.is_packed(); }
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
   Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;

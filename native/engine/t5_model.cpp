@@ -1,5 +1,7 @@
 #include "engine/t5_model.h"
 
+#include <algorithm>
+
 namespace tandem {
 
 namespace {
@@ -62,6 +64,16 @@ T5Model::T5Model(const T5Parameters& parameters, const Weights& weights) : param
   encoder = binder.stack("enc", parameters.num_layers, false);
   decoder = binder.stack("dec", parameters.num_decoder_layers, true);
   head = weights.has("output.weight") ? weights.require("output.weight", embedding) : token_embedding;
+}
+
+bool T5Model::is_packed() const {
+  const auto has_form = [](const ggml_tensor* matrix) { return matrix == nullptr || packed_form(matrix) != nullptr; };
+  return has_form(head) && std::all_of(decoder.layers.begin(), decoder.layers.end(), [&](const T5Layer& layer) {
+           const auto& [self, cross, feed_forward] = layer;
+           return has_form(self.q) && has_form(self.k) && has_form(self.v) && has_form(self.o) && has_form(cross.q) &&
+                  has_form(cross.o) && has_form(feed_forward.up) && has_form(feed_forward.gate) &&
+                  has_form(feed_forward.down);
+         });
 }
 
 }  // namespace tandem

@@ -56,6 +56,9 @@ struct T5Stack {
 struct T5Model {
   T5Model(const T5Parameters& parameters, const Weights& weights);
 
+  /** Whether our kernels multiply every matrix of the decoder. */
+  bool is_packed() const;
+
   T5Parameters parameters;
   ggml_tensor* token_embedding;
   T5Stack encoder;

@@ -3,7 +3,7 @@ import { distUrl } from '../project-root.ts'
 import { type ServedModel, type Settings, serve } from '../protocol.ts'
 
 /** Sources of a batch that are under way at once. */
-const SIDE_BY_SIDE = 8
+const SIDE_BY_SIDE = 12
 
 await serve(async ({ model, threads, contextSize }: Settings): Promise<ServedModel> => {
   const { load } = (await import(distUrl('index.js'))) as typeof Tandem
