@@ -1,10 +1,12 @@
 #include "engine/encoder_decoder.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <numeric>
 
 #include "engine/error.h"
+#include "engine/parallel.h"
 #include "engine/relative_position.h"
 
 namespace tandem {
@@ -14,6 +16,8 @@ namespace {
 // A step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take 400 MB. Larger
 // steps are computed in pieces.
 constexpr size_t max_gathered_cells = 1 << 15;
+/** Fewer distributions are not worth the start of a thread. */
+constexpr size_t fewest_shared_outputs = 4;
 
 }  // namespace
 
@@ -22,6 +26,7 @@ EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const Cance
       kernel_set_(is_cpu(device_) ? options.kernel_set : nullptr),
       context_size_(options.context_size),
       kv_type_(options.kv_type),
+      threads_(is_cpu(device_) ? static_cast<size_t>(options.threads) : 1),
       weights_(options.path, options.tensors, {device_, kernel_set_, options.threads}, cancel),
       model_(options.parameters, weights_),
       graph_(model_, {kernel_set_, options.exact, options.kv_type}),
@@ -132,11 +137,6 @@ void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, Outp
   size_t slots = 1;
   for (const auto& table : plan.tables) slots = std::max(slots, table.size());
   const size_t piece = std::max<size_t>(1, max_gathered_cells / slots);
-  std::vector<float> row(static_cast<size_t>(model_.parameters.vocabulary_size));
-  std::vector<float> state(static_cast<size_t>(model_.parameters.d_model));
-  const auto read = [](const ggml_tensor* from, size_t column, std::vector<float>& to) {
-    library().ggml_backend_tensor_get(from, to.data(), column * to.size() * sizeof(float), to.size() * sizeof(float));
-  };
   for (size_t first = 0; first < places.size(); first += piece) {
     const TokenPlace* begin = places.data() + first;
     const TokenPlace* end = places.data() + std::min(places.size(), first + piece);
@@ -144,19 +144,35 @@ void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, Outp
     const T5DecoderStep step = arrange(rows, plan, begin, end);
     Graph graph = graph_.decoder(step, cell_store_, outputs);
     runner_.run(graph);
-    size_t column = 0;
+    std::vector<const TokenPlace*> columns;
     for (const auto* place = begin; place != end; ++place) {
-      if (place->hidden_state >= 0) {
-        read(outputs.hidden_states, column, state);
-        receiver.receive_hidden_state(static_cast<size_t>(place->hidden_state), state.data(), state.size());
-      }
-      if (place->distribution >= 0) {
-        read(outputs.logits, column, row);
-        receiver.receive(static_cast<size_t>(place->distribution), row.data());
-      }
-      column += place->is_output() ? 1 : 0;
+      if (place->is_output()) columns.push_back(place);
     }
+    hand_out(outputs, columns, receiver);
   }
+}
+
+/** `places` are those of the output columns. What is done with a distribution costs as much as a layer: threads share it. */
+void EncoderDecoder::hand_out(const T5DecoderOutputs& outputs, const std::vector<const TokenPlace*>& places,
+                              OutputReceiver& receiver) const {
+  const auto read = [](const ggml_tensor* from, size_t column, std::vector<float>& to) {
+    library().ggml_backend_tensor_get(from, to.data(), column * to.size() * sizeof(float), to.size() * sizeof(float));
+  };
+  std::vector<float> state(static_cast<size_t>(model_.parameters.d_model));
+  for (size_t column = 0; column < places.size(); ++column) {
+    if (places[column]->hidden_state < 0) continue;
+    read(outputs.hidden_states, column, state);
+    receiver.receive_hidden_state(static_cast<size_t>(places[column]->hidden_state), state.data(), state.size());
+  }
+  std::atomic<size_t> next{0};
+  in_parallel(places.size() < fewest_shared_outputs ? 1 : std::min(threads_, places.size()), [&] {
+    std::vector<float> row(static_cast<size_t>(model_.parameters.vocabulary_size));
+    for (size_t column = next++; column < places.size(); column = next++) {
+      if (places[column]->distribution < 0) continue;
+      read(outputs.logits, column, row);
+      receiver.receive(static_cast<size_t>(places[column]->distribution), row.data());
+    }
+  });
 }
 
 void EncoderDecoder::step(const StepRows& rows, OutputReceiver& receiver) {

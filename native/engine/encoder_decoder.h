@@ -58,11 +58,14 @@ class EncoderDecoder : public Engine {
   T5DecoderStep arrange(const StepRows& rows, const Cells::Plan& plan, const TokenPlace* begin,
                         const TokenPlace* end) const;
   void compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver);
+  void hand_out(const T5DecoderOutputs& outputs, const std::vector<const TokenPlace*>& places,
+                OutputReceiver& receiver) const;
 
   ggml_backend_dev_t device_;
   const kernels::KernelSet* kernel_set_;
   int32_t context_size_;
   ggml_type kv_type_;
+  size_t threads_;
   Weights weights_;
   T5Model model_;
   T5Graph graph_;

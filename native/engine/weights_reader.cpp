@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 
-#include "engine/failure.h"
+#include "engine/error.h"
 #include "engine/parallel.h"
 
 namespace tandem {
@@ -43,16 +42,14 @@ class Reader {
 
   size_t pieces() const { return pieces_.size(); }
 
-  /** What each thread does until no pieces are left; the first failure is kept. */
+  /** What each thread does until no pieces are left, or one of them fails. */
   void work() {
-    auto failure = attempt([&] { read_pieces(); });
-    if (!failure) return;
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!failed_.exchange(true)) failure_ = std::move(failure);
-  }
-
-  void rethrow() const {
-    if (failure_) throw EngineError(failure_->code, failure_->message);
+    try {
+      read_pieces();
+    } catch (...) {
+      failed_ = true;
+      throw;
+    }
   }
 
  private:
@@ -89,8 +86,6 @@ class Reader {
   const CancelFlag& cancel_;
   std::atomic<size_t> next_{0};
   std::atomic<bool> failed_{false};
-  std::mutex mutex_;
-  std::optional<Failure> failure_;
 };
 
 }  // namespace
@@ -99,7 +94,6 @@ void read_weights(const std::string& path, const std::vector<WeightsTarget>& tar
                   const CancelFlag& cancel) {
   Reader reader(path, targets, cancel);
   in_parallel(std::min(static_cast<size_t>(threads), reader.pieces()), [&] { reader.work(); });
-  reader.rethrow();
 }
 
 }  // namespace tandem

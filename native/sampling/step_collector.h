@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -64,7 +65,7 @@ class StepCollector : public OutputReceiver {
 
   const StepRequest& request_;
   size_t vocabulary_;
-  size_t dead_rows_ = 0;                              // of which nothing is left that the caller allows
+  std::atomic<size_t> dead_rows_{0};                  // of which nothing is left that the caller allows
   bool forces_ = false;
   size_t matrix_row_ = 0;                             // of the draws, how many rows have been gone past
   std::vector<std::vector<Candidate>> ranked_;        // per output, unless they are drawn
