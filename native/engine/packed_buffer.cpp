@@ -24,6 +24,10 @@ namespace {
 
 /** Rows of activations that stay in a core's second cache while all panels pass by them. */
 constexpr size_t activation_bytes = 256 << 10;
+/** Parts of a product for each thread: one that is held up leaves the rest to the others. */
+constexpr size_t shares_per_thread = 8;
+/** In front of the quantised rows: the part that is to be computed next. */
+constexpr size_t counter_bytes = kernels::cache_line;
 /** Bytes that a thread packs before it asks for more. */
 constexpr size_t packed_at_once = 1 << 20;
 
@@ -66,17 +70,23 @@ bool works_on_packed(const ggml_tensor* operation, ggml_op what) {
 class PackedProduct : public ggml::cpu::tensor_traits {
  public:
   bool work_size(int, const ggml_tensor* operation, size_t& size) override {
-    size = row_bytes(operation) * row_count(operation->src[1]);
+    size = counter_bytes + row_bytes(operation) * row_count(operation->src[1]);
     return true;
   }
 
   bool compute_forward(ggml_compute_params* params, ggml_tensor* operation) override {
     const auto thread = static_cast<size_t>(params->ith);
     const auto threads = static_cast<size_t>(params->nth);
-    auto* quantized = static_cast<std::byte*>(params->wdata);
+    auto* quantized = static_cast<std::byte*>(params->wdata) + counter_bytes;
+    auto* next = static_cast<std::atomic<size_t>*>(params->wdata);
+    if (thread == 0) new (next) std::atomic<size_t>(0);
     quantize(operation->src[1], row_bytes(operation), {thread, threads}, quantized);
     packed->functions.barrier(params->threadpool);
-    multiply(operation, {thread, threads}, quantized);
+    const size_t panels = matrix_of(operation->src[0]).panel_count();
+    const size_t shares = threads == 1 ? 1 : std::min(panels, threads * shares_per_thread);
+    for (size_t share = (*next)++; share < shares; share = (*next)++) {
+      multiply(operation, panels * share / shares, panels * (share + 1) / shares, quantized);
+    }
     return true;
   }
 
@@ -105,16 +115,14 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     }
   }
 
-  /** Each thread has panels of its own; how many threads there are changes no sum. */
-  static void multiply(ggml_tensor* operation, Share share, const std::byte* quantized) {
+  /** The outputs of some panels; who computes them changes no sum. */
+  static void multiply(ggml_tensor* operation, size_t first_panel, size_t panel_end, const std::byte* quantized) {
     const kernels::PackedMatrix matrix = matrix_of(operation->src[0]);
     const size_t rows = row_count(operation->src[1]);
     const size_t bytes = row_bytes(operation);
     const size_t stride = operation->nb[1] / sizeof(float);  // results of products are contiguous
-    const size_t output = matrix.panel_count() * share.thread / share.threads * kernels::panel_outputs;
-    const size_t end = std::min(matrix.panel_count() * (share.thread + 1) / share.threads * kernels::panel_outputs,
-                                matrix.outputs());
-    if (output >= end) return;
+    const size_t output = first_panel * kernels::panel_outputs;
+    const size_t end = std::min(panel_end * kernels::panel_outputs, matrix.outputs());
     const size_t pieces = (rows * bytes + activation_bytes - 1) / activation_bytes;
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = rows * piece / pieces;

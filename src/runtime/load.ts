@@ -1,10 +1,12 @@
 import type { ConvertOptions } from '../convert/convert.ts'
 import { TandemError } from '../errors.ts'
+import type { GgufFile } from '../formats/gguf/read.ts'
+import { readGgufShards } from '../formats/gguf/shards.ts'
 import { type Engine, openEngine } from '../native/model.ts'
 import type { OpenOptions } from '../native/open-options.ts'
 import { type CacheOptions, convertIntoCache } from './cache.ts'
 import { ChatModel } from './chat.ts'
-import { readConvertedModel } from './converted-model.ts'
+import { type ConvertedModel, describeModel, isConverted } from './converted-model.ts'
 import type { LanguageModel, ModelDefaults } from './language-model.ts'
 import { requireLoadOptions } from './load-options.ts'
 import { locateModel, type ModelLocation } from './locate.ts'
@@ -61,20 +63,45 @@ export async function load(model: string, options: LoadOptions = {}): Promise<La
           signal,
           engineOptions,
         })
-  const file = await readConvertedModel(path, engineOptions.device)
-  let engine: Engine | undefined
+  const { file, engine } = await openModel(path, engineOptions, signal)
+  const rest = { generationConfig, modelDefaults, loadMs: performance.now() - begin }
   try {
-    throwIfAborted(signal)
-    requireMemory(file.gguf, engineOptions)
-    engine = await openEngine(file.gguf, path, engineOptions)
-    throwIfAborted(signal)
-    const rest = { generationConfig, modelDefaults, loadMs: performance.now() - begin }
     return file.architecture === 't5' ? new Text2TextModel(file, engine, rest) : new ChatModel(file, engine, rest)
   } catch (error) {
-    await engine?.dispose()
+    await engine.dispose()
     await file.tokenizer.dispose()
     throw error
   }
+}
+
+/** The weights are read on the engine's own thread, and the tokenizer is made here meanwhile. */
+async function openModel(path: string, options: OpenOptions, signal: AbortSignal | undefined) {
+  const gguf = await readGgufShards(path)
+  throwIfAborted(signal)
+  // A tokenizer of llama.cpp's opens the library itself, and first checks what it is given.
+  const opening = isConverted(gguf) ? openEngineFor(gguf, path, options) : undefined
+  let file: ConvertedModel | undefined
+  let engine: Engine | undefined
+  try {
+    file = await describeModel(gguf, path, options.device)
+    engine = await (opening ?? openEngineFor(gguf, path, options))
+    throwIfAborted(signal)
+    return { file, engine }
+  } catch (error) {
+    // Of two failures the first one is told.
+    engine ??= await opening?.catch(() => undefined)
+    await engine?.dispose()
+    await file?.tokenizer.dispose()
+    throw error
+  }
+}
+
+function openEngineFor(gguf: GgufFile, path: string, options: OpenOptions): Promise<Engine> {
+  requireMemory(gguf, options)
+  const opening = openEngine(gguf, path, options)
+  // It is awaited when the tokenizer is there, and must not count as unhandled until then.
+  opening.catch(() => undefined)
+  return opening
 }
 
 /** A folder that would not fit into memory is refused before minutes of work, not after them. */
