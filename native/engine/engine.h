@@ -34,7 +34,10 @@ struct EngineDescription {
   std::string device;
 };
 
-/** Receives what a step was asked for, in any order; distributions also from several threads at once. Pointers are valid during the call. */
+/**
+ * Receives what a step was asked for, in any order; distributions also from several threads at once. Pointers are valid during
+ * the call.
+ */
 class OutputReceiver {
  public:
   virtual ~OutputReceiver() = default;

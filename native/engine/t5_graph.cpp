@@ -120,7 +120,8 @@ ggml_tensor* T5Graph::attention_over_scores(Graph& graph, const std::array<ggml_
 
 Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const {
   const Library& llama = library();
-  Graph graph((model_.encoder.layers.size() + model_.decoder.layers.size()) * nodes_per_layer + nodes_per_layer, options_.kernel_set);
+  const size_t layers = model_.encoder.layers.size() + model_.decoder.layers.size();
+  Graph graph((layers + 1) * nodes_per_layer, options_.kernel_set);
   auto* context = graph.context();
   EncoderInputs inputs = encoder_inputs(graph, static_cast<int64_t>(ids.size()), target.mask);
   auto* x = graph.rows(model_.token_embedding, graph.indices(ids));

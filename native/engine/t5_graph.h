@@ -57,7 +57,7 @@ class T5Graph {
   /** Tensors for the keys and values of a source of `n` tokens in one decoder layer. */
   KeyValue new_cross_attention(ggml_context* context, int64_t n) const;
 
-  /** Whether what a row gets is the same to the last bit whatever other rows there are: ggml's products promise no such thing. */
+  /** Whether a row gets the same to the last bit whatever other rows there are; ggml's products promise no such thing. */
   bool computes_rows_apart() const { return has_attention_kernel_ && model_.is_packed(); }
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
