@@ -16,7 +16,7 @@ namespace {
 // A step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take 400 MB. Larger
 // steps are computed in pieces.
 constexpr size_t max_gathered_cells = 1 << 15;
-/** Fewer distributions are not worth the start of a thread. */
+/** The scores of fewer rows are left to one thread: each other one costs its start. */
 constexpr size_t fewest_shared_outputs = 4;
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace {
 const Failure disposed{"disposed", "the model has been disposed"};
 const Failure aborted{"aborted", "the computation was cancelled"};
 
-/** More rows gain nothing, and their intermediate results take memory. */
+/** A bound for the memory of intermediate results. */
 constexpr size_t most_joint_tokens = 256;
 /** The part of a step's duration that is waited for others. */
 constexpr int patience = 8;
@@ -126,7 +126,7 @@ void EngineThread::end(std::vector<Outcome>& outcomes, const std::vector<Task>& 
   }
   running_calls_.clear();
   if (!tasks.front().step) return;
-  expected_steps_ = tasks.size() == 1 && tasks_.empty() ? 1 : tasks.size() + tasks_.size();
+  expected_steps_ = tasks.size() + tasks_.size();
   step_duration_ = Clock::now() - begin;
 }
 

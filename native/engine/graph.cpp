@@ -149,18 +149,19 @@ ggml_tensor* Graph::gelu_new_f32(ggml_tensor* x) {
   return llama.ggml_mul(context, x, llama.ggml_scale_bias(context, tanh, 0.5F, 0.5F));
 }
 
+/** `[size, heads, n]`: a view and no new shape, since `x` may be columns of a joined product. */
+ggml_tensor* Graph::heads_of(ggml_tensor* x, int64_t size, int64_t heads) {
+  return library().ggml_view_3d(context_.get(), x, size, heads, x->ne[1], static_cast<size_t>(size) * x->nb[0], x->nb[1],
+                                0);
+}
+
 ggml_tensor* Graph::split_heads(ggml_tensor* x, int64_t size, int64_t heads) {
-  const Library& llama = library();
-  // A view and no new shape: `x` may be columns of a joined product.
-  auto* apart = llama.ggml_view_3d(context_.get(), x, size, heads, x->ne[1], static_cast<size_t>(size) * x->nb[0],
-                                   x->nb[1], 0);
-  return llama.ggml_permute(context_.get(), apart, 0, 2, 1, 3);
+  return library().ggml_permute(context_.get(), heads_of(x, size, heads), 0, 2, 1, 3);
 }
 
 ggml_tensor* Graph::split_heads_transposed(ggml_tensor* x, int64_t size, int64_t heads) {
   const Library& llama = library();
-  auto* apart = llama.ggml_reshape_3d(context_.get(), x, size, heads, x->ne[1]);
-  return llama.ggml_cont(context_.get(), llama.ggml_permute(context_.get(), apart, 1, 2, 0, 3));
+  return llama.ggml_cont(context_.get(), llama.ggml_permute(context_.get(), heads_of(x, size, heads), 1, 2, 0, 3));
 }
 
 ggml_tensor* Graph::merge_heads(ggml_tensor* x) {

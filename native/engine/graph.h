@@ -70,6 +70,7 @@ class Graph {
     ggml_tensor* tensor;
     std::vector<uint8_t> bytes;
   };
+  ggml_tensor* heads_of(ggml_tensor* x, int64_t size, int64_t heads);
   ggml_tensor* quantized(ggml_tensor* x);
   void count_product(const ggml_tensor* weight, const ggml_tensor* x);
   template <typename Value>

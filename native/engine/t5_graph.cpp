@@ -16,7 +16,8 @@ T5Graph::T5Graph(const T5Model& model, const Options& options)
     : model_(model),
       p_(model.parameters),
       options_(options),
-      has_attention_kernel_(has_attention_kernel(options.kernel_set, p_.d_kv, options.kv_type)) {}
+      has_attention_kernel_(has_attention_kernel(options.kernel_set, p_.d_kv, options.kv_type)),
+      is_packed_(has_attention_kernel_ && model.is_packed()) {}
 
 KeyValue T5Graph::new_cross_attention(ggml_context* context, int64_t n) const {
   const Library& llama = library();
@@ -54,6 +55,7 @@ ggml_tensor* T5Graph::feed_forward(Graph& graph, const T5FeedForward& layer, ggm
   return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)), x);
 }
 
+// The encoder's keys and values are halves only where weights of 8 bits make a larger difference: ggml has them in f32.
 struct T5Graph::EncoderInputs {
   int64_t n;
   ggml_tensor* buckets;       // of every distance for our kernel, else of every query's distance to every key
@@ -67,7 +69,7 @@ T5Graph::EncoderInputs T5Graph::encoder_inputs(Graph& graph, int64_t n, const st
   std::vector<int32_t> by_distance;  // from -(n - 1) to n - 1
   for (int64_t distance = 1 - n; distance < n; ++distance) by_distance.push_back(relative.bucket(distance));
   const float* masked = mask.empty() ? nullptr : mask.data();
-  if (has_attention_kernel_) return {n, graph.indices(std::move(by_distance)), masked, nullptr, nullptr};
+  if (is_packed_) return {n, graph.indices(std::move(by_distance)), masked, nullptr, nullptr};
   std::vector<int32_t> buckets;
   buckets.reserve(static_cast<size_t>(n * n));
   for (int64_t query = 0; query < n; ++query) {
@@ -82,7 +84,7 @@ ggml_tensor* T5Graph::position_bias(Graph& graph, ggml_tensor* table, const Enco
   const Library& llama = library();
   auto* context = graph.context();
   auto* rows = graph.rows(table, inputs.buckets);
-  if (has_attention_kernel_) return llama.ggml_cont(context, llama.ggml_permute(context, rows, 1, 0, 2, 3));
+  if (is_packed_) return llama.ggml_cont(context, llama.ggml_permute(context, rows, 1, 0, 2, 3));
   rows = llama.ggml_reshape_3d(context, rows, p_.num_heads, inputs.n, inputs.n);
   auto* bias = llama.ggml_cont(context, llama.ggml_permute(context, rows, 2, 0, 1, 3));
   return inputs.mask_for_ggml == nullptr ? bias : llama.ggml_add(context, bias, inputs.mask_for_ggml);
@@ -91,7 +93,7 @@ ggml_tensor* T5Graph::position_bias(Graph& graph, ggml_tensor* table, const Enco
 ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x,
                                         const EncoderInputs& inputs) const {
   const auto& [q, k, v] = self_projections(graph, attention, norm(graph, x, attention.norm));
-  if (!has_attention_kernel_) return graph.linear(attention.o, attention_over_scores(graph, {q, k, v}, inputs.bias), x);
+  if (!is_packed_) return graph.linear(attention.o, attention_over_scores(graph, {q, k, v}, inputs.bias), x);
   const KeyValue seen = for_kernel(graph, k, v);
   auto* mixed = graph.custom({GGML_TYPE_F32, p_.inner(), inputs.n}, {q, seen.k, seen.v, inputs.bias},
                              std::make_unique<EncoderAttention>(*options_.kernel_set, inputs.mask));

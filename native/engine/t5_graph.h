@@ -58,7 +58,7 @@ class T5Graph {
   KeyValue new_cross_attention(ggml_context* context, int64_t n) const;
 
   /** Whether a row gets the same to the last bit whatever other rows there are; ggml's products promise no such thing. */
-  bool computes_rows_apart() const { return has_attention_kernel_ && model_.is_packed(); }
+  bool computes_rows_apart() const { return is_packed_; }
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
   Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;
@@ -94,6 +94,7 @@ class T5Graph {
   const T5Parameters& p_;
   const Options options_;
   const bool has_attention_kernel_;
+  const bool is_packed_;  // and has that kernel: nothing is left to ggml's products
 };
 
 }  // namespace tandem

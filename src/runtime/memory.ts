@@ -1,5 +1,5 @@
 import { TandemError } from '../errors.ts'
-import { TENSOR_TYPES } from '../formats/gguf/types.ts'
+import { TENSOR_TYPES, typeName } from '../formats/gguf/types.ts'
 import { cellBytes } from '../native/context-memory.ts'
 import { mayHaveAttentionKernel } from '../native/kernels.ts'
 import { architectureNumber, architectureOf, type ModelFile } from '../native/model-file.ts'
@@ -124,7 +124,11 @@ function encoderDecoderParts(file: ModelFile, size: Size): ModelParts {
   // Position bias, scores and their softmax, [heads, source, source] each; the feed-forward layer before and after its
   // activation.
   const ggmlEncoder = 3 * heads * sourceLength ** 2 + 2 * sourceLength * feedForward
-  const encoder = hasKernel ? kernelEncoder : ggmlEncoder
+  // Only where weights of 8 bits are packed does the encoder leave its keys and values in halves to the kernel.
+  const isPacked = file.tensors.some(
+    ({ name, type }) => name === 'enc.blk.0.attn_q.weight' && typeName(type) === 'q8_0',
+  )
+  const encoder = hasKernel && isPacked ? kernelEncoder : ggmlEncoder
   // With ggml a step gathers the keys and the values that each row sees, and puts them into the order of heads.
   const gathered = hasKernel ? 0 : 3 * inner * Math.min(contextSize, MAX_GATHERED_CELLS)
   const decoder = gathered + numBeams * vocabularySize(file)

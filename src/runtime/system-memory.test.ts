@@ -1,34 +1,18 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { freemem, tmpdir, totalmem } from 'node:os'
-import { dirname, join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { freemem, totalmem } from 'node:os'
+import { describe, expect, it } from 'vitest'
+import { systemRoot } from '../../test/system-root.ts'
 import { systemMemory } from './system-memory.ts'
-
-const roots: string[] = []
-afterEach(() => {
-  for (const root of roots.splice(0)) rmSync(root, { recursive: true, force: true })
-})
-
-function root(files: Record<string, string>): string {
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-memory-'))
-  roots.push(folder)
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true })
-    writeFileSync(join(folder, path), text)
-  }
-  return folder
-}
 
 const GIB = 2 ** 30
 const MEMINFO = `MemTotal:       ${16 * 2 ** 20} kB\nMemFree:  1024 kB\nMemAvailable:   ${8 * 2 ** 20} kB\n`
 
 describe('the memory of the system', () => {
   it('is what /proc/meminfo calls available', () => {
-    expect(systemMemory(root({ 'proc/meminfo': MEMINFO }))).toEqual({ total: 16 * GIB, available: 8 * GIB })
+    expect(systemMemory(systemRoot({ 'proc/meminfo': MEMINFO }))).toEqual({ total: 16 * GIB, available: 8 * GIB })
   })
 
   it('is what Node.js says where there is no /proc', () => {
-    const { total, available, limit } = systemMemory(root({}))
+    const { total, available, limit } = systemMemory(systemRoot({}))
     expect(total).toBe(totalmem())
     expect(Math.abs(available - freemem())).toBeLessThan(GIB)
     expect(limit).toBeUndefined()
@@ -44,7 +28,7 @@ describe('the memory of the system', () => {
       'sys/fs/cgroup/user.slice/job/memory.max': 'max\n',
       'sys/fs/cgroup/user.slice/job/memory.current': `${GIB}\n`,
     }
-    expect(systemMemory(root(files))).toEqual({ total: 4 * GIB, available: 2 * GIB, limit: 4 * GIB })
+    expect(systemMemory(systemRoot(files))).toEqual({ total: 4 * GIB, available: 2 * GIB, limit: 4 * GIB })
   })
 
   it('takes the least that any group leaves', () => {
@@ -56,7 +40,7 @@ describe('the memory of the system', () => {
       'sys/fs/cgroup/a/b/memory.max': `${2 * GIB}`,
       'sys/fs/cgroup/a/b/memory.current': `${GIB}`,
     }
-    expect(systemMemory(root(files))).toEqual({ total: 2 * GIB, available: 0, limit: 2 * GIB })
+    expect(systemMemory(systemRoot(files))).toEqual({ total: 2 * GIB, available: 0, limit: 2 * GIB })
   })
 
   it('knows cgroup v1, a container whose path is the host’s, and its number for "no limit"', () => {
@@ -67,8 +51,12 @@ describe('the memory of the system', () => {
       'sys/fs/cgroup/memory/memory.usage_in_bytes': `${GIB}\n`,
       'sys/fs/cgroup/memory/memory.stat': `inactive_file 1\ntotal_inactive_file ${GIB / 2}\n`,
     })
-    expect(systemMemory(root(group(`${2 * GIB}\n`)))).toEqual({ total: 2 * GIB, available: 1.5 * GIB, limit: 2 * GIB })
-    expect(systemMemory(root(group('9223372036854771712\n')))).toEqual({ total: 16 * GIB, available: 8 * GIB })
+    expect(systemMemory(systemRoot(group(`${2 * GIB}\n`)))).toEqual({
+      total: 2 * GIB,
+      available: 1.5 * GIB,
+      limit: 2 * GIB,
+    })
+    expect(systemMemory(systemRoot(group('9223372036854771712\n')))).toEqual({ total: 16 * GIB, available: 8 * GIB })
   })
 
   it('lets nonsense be no limit', () => {
@@ -77,6 +65,6 @@ describe('the memory of the system', () => {
       'proc/self/cgroup': '0::/../../etc\nx\n0:::\n',
       'sys/fs/cgroup/memory.max': '-5\n',
     }
-    expect(systemMemory(root(files)).total).toBe(totalmem())
+    expect(systemMemory(systemRoot(files)).total).toBe(totalmem())
   })
 })
