@@ -48,11 +48,11 @@ bool has_attention_kernel(const kernels::KernelSet* kernel_set, int64_t head_siz
 int64_t KeyTiles::pieces(const ggml_tensor*, int) const { return heads_; }
 
 void KeyTiles::compute(ggml_tensor* result, int64_t head, int64_t) const {
-  const ggml_tensor* keys = result->src[0];
+  const ggml_tensor* keys = result->src[1];
   const int64_t n = keys->ne[1];
   const int64_t size = keys->ne[0] / heads_;
   const auto head_halves = kernels::key_tiles_size(static_cast<size_t>(n), static_cast<size_t>(size));
-  auto* halves = static_cast<ggml_fp16_t*>(result->data) + static_cast<size_t>(head) * head_halves;
+  auto* halves = static_cast<uint16_t*>(result->data) + static_cast<size_t>(head) * head_halves;
   const auto tile = static_cast<int64_t>(kernels::tile_keys);
   std::vector<float> turned(kernels::tile_keys * static_cast<size_t>(size));
   for (int64_t first = 0; first < n; first += tile) {
@@ -61,7 +61,17 @@ void KeyTiles::compute(ggml_tensor* result, int64_t head, int64_t) const {
       const float* values = floats_at(keys, head * size, key);
       for (int64_t i = 0; i < size; ++i) turned[static_cast<size_t>(i * tile + key - first)] = values[i];
     }
-    library().ggml_fp32_to_fp16_row(turned.data(), halves + first * size, static_cast<int64_t>(turned.size()));
+    kernel_set_.to_halves(turned.data(), turned.size(), halves + first * size);
+  }
+}
+
+int64_t ValueHeads::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
+
+void ValueHeads::compute(ggml_tensor* result, int64_t token, int64_t) const {
+  const int64_t size = result->ne[0];
+  for (int64_t head = 0; head < result->ne[2]; ++head) {
+    auto* halves = static_cast<uint16_t*>(result->data) + (head * result->ne[1] + token) * size;
+    kernel_set_.to_halves(floats_at(result->src[1], head * size, token), static_cast<size_t>(size), halves);
   }
 }
 

@@ -16,14 +16,28 @@ bool has_attention_kernel(const kernels::KernelSet* kernel_set, int64_t head_siz
  */
 class KeyTiles : public Operation {
  public:
-  explicit KeyTiles(int64_t heads) : heads_(heads) {}
+  KeyTiles(const kernels::KernelSet& kernel_set, int64_t heads) : kernel_set_(kernel_set), heads_(heads) {}
 
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 
  private:
+  const kernels::KernelSet& kernel_set_;
   int64_t heads_;
+};
+
+/** Values `[heads * size, n]` of any row stride -> `[size, n, heads]` in f16. */
+class ValueHeads : public Operation {
+ public:
+  explicit ValueHeads(const kernels::KernelSet& kernel_set) : kernel_set_(kernel_set) {}
+
+ protected:
+  int64_t pieces(const ggml_tensor* result, int threads) const override;
+  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+
+ private:
+  const kernels::KernelSet& kernel_set_;
 };
 
 /**

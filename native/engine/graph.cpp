@@ -59,6 +59,13 @@ ggml_tensor* Graph::custom(const Shape& shape, std::vector<ggml_tensor*> argumen
                                   operations_.back().get());
 }
 
+ggml_tensor* Graph::custom_into(ggml_tensor* target, std::vector<ggml_tensor*> arguments,
+                                std::unique_ptr<Operation> operation) {
+  operations_.push_back(std::move(operation));
+  return library().ggml_custom_inplace(context_.get(), target, arguments.data(), static_cast<int>(arguments.size()),
+                                       Operation::run, GGML_N_TASKS_MAX, operations_.back().get());
+}
+
 ggml_tensor* Graph::quantized(ggml_tensor* x) {
   auto& found = quantized_[x];
   if (found != nullptr) return found;

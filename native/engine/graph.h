@@ -53,6 +53,9 @@ class Graph {
     int64_t rows;
   };
   ggml_tensor* custom(const Shape& shape, std::vector<ggml_tensor*> arguments, std::unique_ptr<Operation> operation);
+  /** The same, written to `target`, which becomes its first argument. */
+  ggml_tensor* custom_into(ggml_tensor* target, std::vector<ggml_tensor*> arguments,
+                           std::unique_ptr<Operation> operation);
   /** Makes sure that `tensor` is computed. */
   void expand(ggml_tensor* tensor);
 

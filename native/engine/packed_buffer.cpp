@@ -82,10 +82,11 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     if (thread == 0) new (next) std::atomic<size_t>(0);
     quantize(operation->src[1], row_bytes(operation), {thread, threads}, quantized);
     packed->functions.barrier(params->threadpool);
-    const size_t panels = matrix_of(operation->src[0]).panel_count();
-    const size_t shares = threads == 1 ? 1 : std::min(panels, threads * shares_per_thread);
+    constexpr size_t together = kernels::panels_together;
+    const size_t groups = (matrix_of(operation->src[0]).panel_count() + together - 1) / together;
+    const size_t shares = threads == 1 ? 1 : std::min(groups, threads * shares_per_thread);
     for (size_t share = (*next)++; share < shares; share = (*next)++) {
-      multiply(operation, panels * share / shares, panels * (share + 1) / shares, quantized);
+      multiply(operation, groups * share / shares * together, groups * (share + 1) / shares * together, quantized);
     }
     return true;
   }

@@ -90,15 +90,15 @@ int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
   return (static_cast<int64_t>(activations->nb[1]) * activations->ne[1] + activation_bytes - 1) / activation_bytes;
 }
 
-size_t PackedLinear::panels() const {
-  size_t count = 0;
-  for (const auto* matrix : matrices_) count += matrix->panel_count();
-  return count;
+size_t PackedLinear::panel_groups() const {
+  size_t panels = 0;
+  for (const auto* matrix : matrices_) panels += matrix->panel_count();
+  return (panels + kernels::panels_together - 1) / kernels::panels_together;
 }
 
 int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
   const auto most = threads == 1 ? 1 : threads * pieces_per_thread;
-  return row_pieces(result) * std::min<int64_t>(static_cast<int64_t>(panels()), most);
+  return row_pieces(result) * std::min<int64_t>(static_cast<int64_t>(panel_groups()), most);
 }
 
 void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
@@ -108,8 +108,8 @@ void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) c
   const auto rows = static_cast<size_t>(result->ne[1]);
   const size_t first_row = share(rows, piece / groups, row_pieces(result));
   const size_t row_end = share(rows, piece / groups + 1, row_pieces(result));
-  const size_t first_panel = share(panels(), piece % groups, groups);
-  const size_t panel_end = share(panels(), piece % groups + 1, groups);
+  const size_t first_panel = share(panel_groups(), piece % groups, groups) * kernels::panels_together;
+  const size_t panel_end = share(panel_groups(), piece % groups + 1, groups) * kernels::panels_together;
   size_t matrix_panel = 0;   // the first of a matrix among all
   size_t matrix_output = 0;  // likewise
   for (const auto* matrix : matrices_) {

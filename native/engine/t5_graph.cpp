@@ -94,19 +94,18 @@ ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attenti
                                         const EncoderInputs& inputs) const {
   const auto& [q, k, v] = self_projections(graph, attention, norm(graph, x, attention.norm));
   if (!is_packed_) return graph.linear(attention.o, attention_over_scores(graph, {q, k, v}, inputs.bias), x);
-  const KeyValue seen = for_kernel(graph, k, v);
+  KeyValue seen = new_cross_attention(graph.context(), inputs.n);
+  store_for_kernel(graph, {k, v}, seen);
   auto* mixed = graph.custom({GGML_TYPE_F32, p_.inner(), inputs.n}, {q, seen.k, seen.v, inputs.bias},
                              std::make_unique<EncoderAttention>(*options_.kernel_set, inputs.mask));
   return graph.linear(attention.o, mixed, x);
 }
 
-/** Keys and values `[inner, n]` as our kernel reads them. */
-KeyValue T5Graph::for_kernel(Graph& graph, ggml_tensor* k, ggml_tensor* v) const {
-  const Library& llama = library();
-  auto* halves = llama.ggml_new_tensor_3d(graph.context(), GGML_TYPE_F16, p_.d_kv, v->ne[1], p_.num_heads);
-  return {graph.custom({GGML_TYPE_F16, key_tiles_size(k->ne[1]), p_.num_heads}, {k},
-                       std::make_unique<KeyTiles>(p_.num_heads)),
-          llama.ggml_cpy(graph.context(), graph.split_heads(v, p_.d_kv, p_.num_heads), halves)};
+/** Keys and values `[inner, n]` as our kernel reads them; `target` becomes what is written. */
+void T5Graph::store_for_kernel(Graph& graph, const KeyValue& from, KeyValue& target) const {
+  const auto& kernel_set = *options_.kernel_set;
+  target.k = graph.custom_into(target.k, {from.k}, std::make_unique<KeyTiles>(kernel_set, p_.num_heads));
+  target.v = graph.custom_into(target.v, {from.v}, std::make_unique<ValueHeads>(kernel_set));
 }
 
 ggml_tensor* T5Graph::attention_over_scores(Graph& graph, const std::array<ggml_tensor*, 3>& projections,
@@ -139,12 +138,15 @@ Graph T5Graph::encoder(const std::vector<int32_t>& ids, const CrossAttention& ta
     const auto& cross = model_.decoder.layers[i].cross;
     auto* k = graph.linear(cross.k, x);
     auto* v = graph.linear(cross.v, x);
-    const KeyValue seen = has_attention_kernel_
-                              ? for_kernel(graph, k, v)
-                              : KeyValue{graph.split_heads(k, p_.d_kv, p_.num_heads),
-                                         graph.split_heads_transposed(v, p_.d_kv, p_.num_heads)};
-    graph.expand(llama.ggml_cpy(context, seen.k, target.layers[i].k));
-    graph.expand(llama.ggml_cpy(context, seen.v, target.layers[i].v));
+    KeyValue stored = target.layers[i];
+    if (has_attention_kernel_) {
+      store_for_kernel(graph, {k, v}, stored);
+    } else {
+      stored.k = llama.ggml_cpy(context, graph.split_heads(k, p_.d_kv, p_.num_heads), stored.k);
+      stored.v = llama.ggml_cpy(context, graph.split_heads_transposed(v, p_.d_kv, p_.num_heads), stored.v);
+    }
+    graph.expand(stored.k);
+    graph.expand(stored.v);
   }
   return graph;
 }

@@ -75,7 +75,7 @@ class T5Graph {
                                  const EncoderInputs& inputs) const;
   ggml_tensor* attention_over_scores(Graph& graph, const std::array<ggml_tensor*, 3>& projections,
                                      ggml_tensor* bias) const;
-  KeyValue for_kernel(Graph& graph, ggml_tensor* k, ggml_tensor* v) const;
+  void store_for_kernel(Graph& graph, const KeyValue& from, KeyValue& target) const;
   struct StepInputs;
   ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
                               const StepInputs& inputs) const;

@@ -11,7 +11,8 @@ namespace tandem::kernels {
  * Attention in one pass over the keys with a running maximum (Milakov and Gimelshein 2018, Online normalizer calculation
  * for softmax): keys and values are read once, a tile at a time, and there is no table of scores.
  *
- * `InstructionSet` as in packed_product.h; it also has `load`, `load_halves` and `sum_of_lanes`.
+ * `InstructionSet` as in packed_product.h; it also has `load`, `load_halves`, `store_halves`, `maximum`,
+ * `largest_of_lanes` and `sum_of_lanes`.
  */
 template <typename InstructionSet>
 struct Attending {
@@ -20,23 +21,29 @@ struct Attending {
   static constexpr size_t vectors = tile_keys / Set::lanes;
   /** Rows whose sums stay in registers beside a vector of keys or values. */
   static constexpr size_t max_rows = 12 / vectors;
+  static constexpr size_t chunk_keys = 4 * tile_keys;
+
+  static void to_halves(const float* values, size_t count, uint16_t* halves) {
+    for (size_t i = 0; i < count; i += Set::lanes) Set::store_halves(halves + i, Set::load(values + i));
+  }
 
   static void attend(const Attention& task) {
     Softmax state[max_attention_rows];
     for (size_t row = 0; row < task.rows; ++row) clear(task.output + row * task.output_stride, task.head_size);
     const size_t groups = (task.rows + max_rows - 1) / max_rows;
-    for (size_t first = 0; first < task.count; first += tile_keys) {
-      float weights[max_attention_rows][tile_keys];
-      const Tile tile{first, task.count - first < tile_keys ? task.count - first : tile_keys};
+    for (size_t first = 0; first < task.count; first += chunk_keys) {
+      float weights[max_attention_rows][chunk_keys];
+      const Chunk chunk{first, task.count - first < chunk_keys ? task.count - first : chunk_keys};
       for (size_t group = 0; group < groups; ++group) {
         const size_t begin = task.rows * group / groups;
         const size_t end = task.rows * (group + 1) / groups;
-        score_rows<max_rows>(task, tile, {begin, end - begin}, weights + begin);
-        for (size_t row = begin; row < end; ++row) {
-          hide_behind(tile.count, weights[row]);
-          shrink(task.output + row * task.output_stride, task.head_size, state[row].weigh(weights[row]));
+        for (size_t tile = 0; tile < chunk.tiles(); ++tile) {
+          score_rows<max_rows>(task, {chunk, tile}, {begin, end - begin}, weights + begin);
         }
-        add_rows<max_rows>(task, tile, {begin, end - begin}, weights + begin);
+        for (size_t row = begin; row < end; ++row) {
+          shrink(task.output + row * task.output_stride, task.head_size, state[row].weigh(weights[row], chunk.tiles()));
+        }
+        add_rows<max_rows>(task, chunk, {begin, end - begin}, weights + begin);
       }
     }
     for (size_t row = 0; row < task.rows; ++row) {
@@ -56,7 +63,7 @@ struct Attending {
         weights[j] = dot(task.query, task.keys + place_of(j), task.head_size) + task.bias[first + j];
       }
       hide_behind(count, weights);
-      shrink(task.output, task.head_size, state.weigh(weights));
+      shrink(task.output, task.head_size, state.weigh(weights, 1));
       for (size_t i = 0; i < task.head_size; i += Set::lanes) {
         auto sum = Set::load(task.output + i);
         for (size_t j = 0; j < count; ++j) {
@@ -69,9 +76,20 @@ struct Attending {
   }
 
  private:
-  struct Tile {
+  /** Keys that are weighed at once: outputs are read and written once for all of them. */
+  struct Chunk {
     size_t first;
     size_t count;
+
+    size_t tiles() const { return (count + tile_keys - 1) / tile_keys; }
+  };
+  /** A tile of a chunk. */
+  struct Tile {
+    const Chunk& chunk;
+    size_t number;
+
+    size_t first() const { return number * tile_keys; }
+    size_t count() const { return chunk.count - first() < tile_keys ? chunk.count - first() : tile_keys; }
   };
   struct Rows {
     size_t first;
@@ -83,20 +101,24 @@ struct Attending {
     float largest = -INFINITY;
     float totals[tile_keys] = {};  // of each lane
 
-    /** Scores -> their exponentials below the largest so far; the factor by which what was summed up before shrinks. */
-    float weigh(float (&weights)[tile_keys]) {
+    /**
+     * Scores of whole tiles -> their exponentials below the largest so far; the factor by which what was summed up before
+     * shrinks.
+     */
+    float weigh(float* weights, size_t tiles) {
       const float before = largest;
-      float most[tile_keys];
-      std::memcpy(most, weights, sizeof(most));
-      for (size_t half = tile_keys / 2; half > 0; half /= 2) {
-        for (size_t i = 0; i < half; ++i) most[i] = most[i] > most[half + i] ? most[i] : most[half + i];
-      }
-      largest = most[0] > before ? most[0] : before;
+      auto most = Set::broadcast(before);
+      for (size_t i = 0; i < tiles * tile_keys; i += Set::lanes) most = Set::maximum(Set::load(weights + i), most);
+      largest = Set::largest_of_lanes(most);
       // Nothing is visible yet: the difference of two infinities would be no number.
       const float shift = largest == -INFINITY ? 0.0F : largest;
-      const float factor = exponential(before - shift);
-      for (float& weight : weights) weight = exponential(weight - shift);
-      for (size_t i = 0; i < tile_keys; ++i) totals[i] = totals[i] * factor + weights[i];
+      // Most tiles hold no larger score than those before.
+      const float factor = largest == before ? 1.0F : exponential(before - shift);
+      for (float& total : totals) total *= factor;
+      for (float* tile = weights; tile < weights + tiles * tile_keys; tile += tile_keys) {
+        for (size_t i = 0; i < tile_keys; ++i) tile[i] = exponential(tile[i] - shift);
+        for (size_t i = 0; i < tile_keys; ++i) totals[i] += tile[i];
+      }
       return factor;
     }
 
@@ -117,7 +139,7 @@ struct Attending {
     const float n = std::nearbyintf((x > smallest ? x : smallest) * log2_e);
     const float r = (x - n * ln_2_high) - n * ln_2_low;
     const float series =
-        1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120 + r * (1.0F / 720 + r / 5040))))));
+        1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120 + r * (1.0F / 720 + r * (1.0F / 5040)))))));
     const uint32_t bits = (static_cast<uint32_t>(static_cast<int32_t>(n)) + 127) << 23;
     float power;
     std::memcpy(&power, &bits, sizeof(power));
@@ -129,12 +151,11 @@ struct Attending {
   }
 
   static void shrink(float* output, size_t size, float factor) {
-    // Most tiles hold no larger score than those before.
     if (factor == 1) return;
     for (size_t i = 0; i < size; ++i) output[i] *= factor;
   }
 
-  static void hide_behind(size_t count, float (&scores)[tile_keys]) {
+  static void hide_behind(size_t count, float* scores) {
     for (size_t j = count; j < tile_keys; ++j) scores[j] = -INFINITY;
   }
 
@@ -146,18 +167,27 @@ struct Attending {
     return Set::sum_of_lanes(sum);
   }
 
+  static void add_to(float* scores, const float* values, size_t count) {
+    if (count == tile_keys) {
+      for (size_t i = 0; i < tile_keys; ++i) scores[i] += values[i];
+    } else {
+      for (size_t i = 0; i < count; ++i) scores[i] += values[i];
+    }
+  }
+
   /** The scores of exactly that many rows, all keys of the tile side by side. */
   template <size_t Count>
-  static void score_rows(const Attention& task, const Tile& tile, const Rows& rows, float (*scores)[tile_keys]) {
+  static void score_rows(const Attention& task, const Tile& tile, const Rows& rows, float (*weights)[chunk_keys]) {
     if constexpr (Count > 1) {
-      if (rows.count < Count) return score_rows<Count - 1>(task, tile, rows, scores);
+      if (rows.count < Count) return score_rows<Count - 1>(task, tile, rows, weights);
     }
     Floats sums[Count][vectors];
     for (auto& row : sums) {
       for (auto& sum : row) sum = Set::broadcast(0.0F);
     }
     const float* queries = task.queries + rows.first * task.query_stride;
-    const uint16_t* keys = task.keys + tile.first * task.head_size;
+    const size_t first = tile.chunk.first + tile.first();
+    const uint16_t* keys = task.keys + first * task.head_size;
     for (size_t i = 0; i < task.head_size; ++i) {
       Floats key[vectors];
       for (size_t v = 0; v < vectors; ++v) key[v] = Set::load_halves(keys + i * tile_keys + v * Set::lanes);
@@ -167,32 +197,31 @@ struct Attending {
       }
     }
     for (size_t row = 0; row < Count; ++row) {
-      for (size_t v = 0; v < vectors; ++v) Set::store(scores[row] + v * Set::lanes, sums[row][v]);
+      float* scores = weights[row] + tile.first();
+      for (size_t v = 0; v < vectors; ++v) Set::store(scores + v * Set::lanes, sums[row][v]);
       if (task.bias != nullptr) {
         const auto offset = static_cast<ptrdiff_t>(rows.first + row) * task.bias_stride;
-        const float* bias = task.bias + offset + static_cast<ptrdiff_t>(tile.first);
-        for (size_t j = 0; j < tile.count; ++j) scores[row][j] += bias[j];
+        add_to(scores, task.bias + offset + static_cast<ptrdiff_t>(first), tile.count());
       }
-      if (task.mask != nullptr) {
-        for (size_t j = 0; j < tile.count; ++j) scores[row][j] += task.mask[tile.first + j];
-      }
+      if (task.mask != nullptr) add_to(scores, task.mask + first, tile.count());
+      hide_behind(tile.count(), scores);
     }
   }
 
-  /** Adds the values of a tile to the outputs of exactly that many rows. */
+  /** Adds the values of a chunk to the outputs of exactly that many rows. */
   template <size_t Count>
-  static void add_rows(const Attention& task, const Tile& tile, const Rows& rows, float (*weights)[tile_keys]) {
+  static void add_rows(const Attention& task, const Chunk& chunk, const Rows& rows, float (*weights)[chunk_keys]) {
     if constexpr (Count > 1) {
-      if (rows.count < Count) return add_rows<Count - 1>(task, tile, rows, weights);
+      if (rows.count < Count) return add_rows<Count - 1>(task, chunk, rows, weights);
     }
     float* output = task.output + rows.first * task.output_stride;
-    const uint16_t* values = task.values + tile.first * task.head_size;
+    const uint16_t* values = task.values + chunk.first * task.head_size;
     for (size_t i = 0; i < task.head_size; i += vectors * Set::lanes) {
       Floats sums[Count][vectors];
       for (size_t row = 0; row < Count; ++row) {
         for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::load(output + row * task.output_stride + i + v * Set::lanes);
       }
-      for (size_t j = 0; j < tile.count; ++j) {
+      for (size_t j = 0; j < chunk.count; ++j) {
         Floats value[vectors];
         for (size_t v = 0; v < vectors; ++v) value[v] = Set::load_halves(values + j * task.head_size + i + v * Set::lanes);
         for (size_t row = 0; row < Count; ++row) {

@@ -8,38 +8,39 @@ namespace tandem::kernels {
 namespace {
 
 /**
- * Every desktop processor since 2013. `maddubs` would saturate at two large products, so bytes are widened: a lane of a
- * quad holds its inputs 0 and 2 in one vector of 16-bit integers and 1 and 3 in another.
+ * Every desktop processor since 2013. `maddubs` would saturate at two large products, so bytes are widened, and a quad is
+ * multiplied in two steps: its inputs 0 and 2, which are the even bytes of a line as 16-bit integers, then 1 and 3.
  */
 struct Avx2 : AvxFloats {
   using AvxFloats::broadcast;
   static constexpr size_t lanes = 8;
-  static constexpr size_t max_rows = 3;
+  static constexpr size_t panels = 1;
+  static constexpr size_t max_rows = 6;
+  static constexpr size_t steps = 2;
   using Value = int16_t;
   using Integers = __m256i;
-  struct Pairs {
-    __m256i even;
-    __m256i odd;
-  };
-  using Weights = Pairs;
-  using Quad = Pairs;
+  using Weights = __m256i;
+  using Activations = __m256i;
 
   /** Quads in the order 0, 2, 1, 3. */
-  static constexpr size_t source_of(size_t place) {
-    return place % quad_inputs == 1 ? place + 1 : place % quad_inputs == 2 ? place - 1 : place;
+  static void store_values(int16_t* values, const int32_t* rounded) {
+    for (size_t i = 0; i < block_inputs; i += 2 * quad_inputs) {
+      const __m256i two = _mm256_shuffle_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(rounded + i)),
+                                               _MM_SHUFFLE(3, 1, 2, 0));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(values + i),
+                       _mm_packs_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1)));
+    }
   }
   static Integers broadcast(int32_t value) { return _mm256_set1_epi32(value); }
-  static Weights load_weights(const uint8_t* line) {
+  static Weights load_weights(const uint8_t* line, size_t step) {
     const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
-    return {_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(bytes, 8)};
+    return step == 0 ? _mm256_and_si256(bytes, _mm256_set1_epi16(0xff)) : _mm256_srli_epi16(bytes, 8);
   }
-  static Quad load_quad(const int16_t* values) { return {load_pair(values), load_pair(values + 2)}; }
-  static __m256i load_pair(const int16_t* values) {
-    return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(values)));
+  static Activations load_activations(const int16_t* values, size_t step) {
+    return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(values + 2 * step)));
   }
-  static Integers dot(Integers sums, const Weights& weights, const Quad& quad) {
-    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(weights.even, quad.even));
-    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(weights.odd, quad.odd));
+  static Integers dot(Integers sums, Weights weights, Activations activations) {
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(weights, activations));
     // Here and not later: gcc would put all additions of a block last and spill what they wait for.
     __asm__("" : "+x"(sums));
     return sums;

@@ -11,28 +11,39 @@ namespace {
 /** Intel servers since Cascade Lake, laptops since Ice Lake, AMD since Zen 4: a whole line of weights is one vector. */
 struct Avx512Vnni {
   static constexpr size_t lanes = 16;
-  static constexpr size_t max_rows = 12;
+  static constexpr size_t panels = 2;
+  static constexpr size_t max_rows = 6;
+  static constexpr size_t steps = 1;
   using Value = int8_t;
   using Integers = __m512i;
   using Floats = __m512;
   using Weights = __m512i;
-  using Quad = __m512i;
+  using Activations = __m512i;
 
-  static constexpr size_t source_of(size_t place) { return place; }
+  static void store_values(int8_t* values, const int32_t* rounded) {
+    for (size_t i = 0; i < block_inputs; ++i) values[i] = static_cast<int8_t>(rounded[i]);
+  }
   static Integers broadcast(int32_t value) { return _mm512_set1_epi32(value); }
   static Floats broadcast(float value) { return _mm512_set1_ps(value); }
   static Floats load(const float* source) { return _mm512_loadu_ps(source); }
+  static Floats maximum(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static float largest_of_lanes(Floats values) { return _mm512_reduce_max_ps(values); }
   static float sum_of_lanes(Floats values) { return _mm512_reduce_add_ps(values); }
-  static Weights load_weights(const uint8_t* line) { return _mm512_load_si512(line); }
-  static Quad load_quad(const int8_t* values) {
+  static Weights load_weights(const uint8_t* line, size_t) { return _mm512_load_si512(line); }
+  static Activations load_activations(const int8_t* values, size_t) {
     int32_t quad;
     std::memcpy(&quad, values, sizeof(quad));
     return _mm512_set1_epi32(quad);
   }
-  static Integers dot(Integers sums, Weights weights, Quad quad) { return _mm512_dpbusd_epi32(sums, weights, quad); }
+  static Integers dot(Integers sums, Weights weights, Activations activations) {
+    return _mm512_dpbusd_epi32(sums, weights, activations);
+  }
   static Floats to_floats(Integers sums) { return _mm512_cvtepi32_ps(sums); }
   static Floats load_halves(const uint16_t* halves) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
+  }
+  static void store_halves(uint16_t* target, Floats values) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
   }
   static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }

@@ -11,24 +11,28 @@ namespace {
 struct AvxVnni : AvxFloats {
   using AvxFloats::broadcast;
   static constexpr size_t lanes = 8;
+  static constexpr size_t panels = 1;
   static constexpr size_t max_rows = 6;
+  static constexpr size_t steps = 1;
   using Value = int8_t;
   using Integers = __m256i;
   using Weights = __m256i;
-  using Quad = __m256i;
+  using Activations = __m256i;
 
-  static constexpr size_t source_of(size_t place) { return place; }
+  static void store_values(int8_t* values, const int32_t* rounded) {
+    for (size_t i = 0; i < block_inputs; ++i) values[i] = static_cast<int8_t>(rounded[i]);
+  }
   static Integers broadcast(int32_t value) { return _mm256_set1_epi32(value); }
-  static Weights load_weights(const uint8_t* line) {
+  static Weights load_weights(const uint8_t* line, size_t) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
   }
-  static Quad load_quad(const int8_t* values) {
+  static Activations load_activations(const int8_t* values, size_t) {
     int32_t quad;
     std::memcpy(&quad, values, sizeof(quad));
     return _mm256_set1_epi32(quad);
   }
-  static Integers dot(Integers sums, Weights weights, Quad quad) {
-    return _mm256_dpbusd_avx_epi32(sums, weights, quad);
+  static Integers dot(Integers sums, Weights weights, Activations activations) {
+    return _mm256_dpbusd_avx_epi32(sums, weights, activations);
   }
   static Floats to_floats(Integers sums) { return _mm256_cvtepi32_ps(sums); }
 };

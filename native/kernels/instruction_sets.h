@@ -18,7 +18,8 @@ template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
   using Products = Packed<InstructionSet>;
   return {name, sizeof(typename Products::Block), Products::quantize, Products::multiply,
-          Attending<InstructionSet>::attend, Attending<InstructionSet>::attend_cells};
+          Attending<InstructionSet>::to_halves, Attending<InstructionSet>::attend,
+          Attending<InstructionSet>::attend_cells};
 }
 
 }  // namespace tandem::kernels

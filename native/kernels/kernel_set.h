@@ -3,6 +3,9 @@
 
 namespace tandem::kernels {
 
+/** Panels that a set may multiply side by side: threads that share a product leave them together. */
+constexpr size_t panels_together = 2;
+
 /** Some outputs of a product `[outputs, inputs] x [inputs, rows]`. */
 struct PanelProduct {
   const std::byte* panels;  // of the first output
@@ -17,7 +20,7 @@ struct PanelProduct {
 };
 
 /** Limits of one call of an attention kernel, whose working memory is on the stack. */
-constexpr size_t max_attention_rows = 16;
+constexpr size_t max_attention_rows = 24;
 constexpr size_t max_head_size = 256;
 /** Heads are whole vectors of every instruction set. */
 constexpr size_t head_size_multiple = 16;
@@ -68,6 +71,8 @@ struct KernelSet {
   /** Quantises whole blocks to 8 bits as ggml's q8_0 does, with scales in f32. NaN and infinity stay what they are. */
   void (*quantize)(const float* values, size_t blocks, std::byte* quantized);
   void (*multiply)(const PanelProduct& product);
+  /** Rounds whole vectors of 16 to half precision. */
+  void (*to_halves)(const float* values, size_t count, uint16_t* halves);
   void (*attend)(const Attention& attention);
   void (*attend_cells)(const CellAttention& attention);
 };

@@ -12,34 +12,31 @@ namespace tandem::kernels {
 /**
  * `InstructionSet` has
  *   lanes                 outputs of a vector, 8 or 16
+ *   panels                that are multiplied side by side: every activation then serves `panels * 16` outputs
  *   max_rows              rows of activations whose sums fit into the registers
- *   Value                 of quantised activations
- *   Weights, Quad         a quad of inputs: of `lanes` outputs, and of one row in every lane
+ *   store_values(v, x)    the 32 values of a block of activations as numbers `v` of type `Value`
+ *   steps                 in which it multiplies a quad of inputs
+ *   Weights, Activations  the inputs of a step: of `lanes` outputs, and of one row in every lane
  *   Integers, Floats      vectors with a lane for each output
- *   dot(sums, w, q)       adds the products of a quad, exactly
+ *   dot(sums, w, a)       adds the products of a step, exactly
  */
 template <typename InstructionSet>
 struct Packed {
   using Set = InstructionSet;
   using Block = QuantizedBlock<typename Set::Value>;
-  static constexpr size_t vectors = panel_outputs / Set::lanes;
-
   static void quantize(const float* values, size_t blocks, std::byte* quantized) {
     auto* target = reinterpret_cast<Block*>(quantized);
     for (size_t i = 0; i < blocks; ++i) quantize_block(values + i * block_inputs, target[i]);
   }
 
   static void multiply(const PanelProduct& product) {
-    // As even as possible: five rows as three and two keep more sums in flight than four and one.
-    const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
-    for (size_t output = 0; output < product.outputs; output += panel_outputs) {
-      for (size_t piece = 0; piece < pieces; ++piece) {
-        const size_t first = product.rows * piece / pieces;
-        const size_t rows = product.rows * (piece + 1) / pieces - first;
-        // While a panel is multiplied the next one comes from memory, an equal part of it with each piece of the rows.
-        const size_t bytes = panel_bytes(product.blocks);
-        const std::byte* next = product.panels + (output / panel_outputs + 1) * bytes;
-        by_rows<Set::max_rows>(product, {output, first, rows, next + bytes * piece / pieces, cache_line / pieces});
+    const size_t bytes = panel_bytes(product.blocks);
+    for (size_t output = 0; output < product.outputs; output += Set::panels * panel_outputs) {
+      const std::byte* panels = product.panels + output / panel_outputs * bytes;
+      if (product.outputs - output > (Set::panels - 1) * panel_outputs) {
+        multiply_panels<Set::panels>(product, panels, output);
+      } else {
+        multiply_panels<1>(product, panels, output);
       }
     }
   }
@@ -69,14 +66,28 @@ struct Packed {
       sum += rounded[i];
     }
     block.correction = -128 * sum;
-    for (size_t i = 0; i < block_inputs; ++i) {
-      block.values[i] = static_cast<typename Set::Value>(rounded[Set::source_of(i)]);
+    Set::store_values(block.values, rounded);
+  }
+
+  /** All rows of some neighbouring panels. */
+  template <size_t Panels>
+  static void multiply_panels(const PanelProduct& product, const std::byte* panels, size_t output) {
+    const size_t bytes = Panels * panel_bytes(product.blocks);
+    // As even as possible: seven rows as four and three keep more sums in flight than six and one.
+    const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
+    for (size_t piece = 0; piece < pieces; ++piece) {
+      const size_t first = product.rows * piece / pieces;
+      const size_t rows = product.rows * (piece + 1) / pieces - first;
+      // Meanwhile the next panels come from memory, an equal part of them with each piece of the rows.
+      const std::byte* ahead = panels + bytes + bytes * piece / pieces;
+      by_rows<Panels, Set::max_rows>(product, {panels, output, first, rows, ahead, cache_line / pieces});
     }
   }
 
-  /** Some rows of one panel. */
+  /** Some rows of some panels. */
   struct Piece {
-    size_t output;  // the panel's first
+    const std::byte* panels;
+    size_t output;  // the panels' first
     size_t first;
     size_t rows;
     const std::byte* ahead;  // what to fetch meanwhile, `ahead_step` bytes with each line of weights
@@ -84,20 +95,16 @@ struct Packed {
   };
 
   /** Finds the product for exactly that number of rows. */
-  template <size_t Rows>
+  template <size_t Panels, size_t Rows>
   static void by_rows(const PanelProduct& product, const Piece& piece) {
     if constexpr (Rows > 1) {
-      if (piece.rows < Rows) return by_rows<Rows - 1>(product, piece);
+      if (piece.rows < Rows) return by_rows<Panels, Rows - 1>(product, piece);
     }
-    const size_t output = piece.output;
-    const std::byte* memory = product.panels + output / panel_outputs * panel_bytes(product.blocks);
-    const auto* blocks = reinterpret_cast<const PackedBlock*>(memory);
-    const Panel panel{blocks, reinterpret_cast<const PackedScales*>(blocks + product.blocks)};
-    const size_t place = piece.first * product.result_stride + output;
-    float sums[Rows][panel_outputs];
-    multiply_panel<Rows>(panel, product, piece, sums);
-    const size_t left = product.outputs - output;
-    const size_t width = left < panel_outputs ? left : panel_outputs;
+    const size_t place = piece.first * product.result_stride + piece.output;
+    float sums[Rows][Panels * panel_outputs];
+    multiply_piece<Panels, Rows>(product, piece, sums);
+    const size_t left = product.outputs - piece.output;
+    const size_t width = left < Panels * panel_outputs ? left : Panels * panel_outputs;
     for (size_t row = 0; row < Rows; ++row) {
       float* result = product.result + place + row * product.result_stride;
       if (product.addend != nullptr) {
@@ -108,11 +115,15 @@ struct Packed {
     }
   }
 
-  template <size_t Rows>
-  static void multiply_panel(const Panel& panel, const PanelProduct& product, const Piece& piece,
-                             float (&result)[Rows][panel_outputs]) {
+  template <size_t Panels, size_t Rows>
+  static void multiply_piece(const PanelProduct& product, const Piece& piece,
+                             float (&result)[Rows][Panels * panel_outputs]) {
+    constexpr size_t panel_vectors = panel_outputs / Set::lanes;
+    constexpr size_t vectors = Panels * panel_vectors;
+    Panel panels[Panels];
+    for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at(piece.panels, i, product.blocks);
     const size_t stride = product.activation_stride;
-    const std::byte* activations = product.activations + piece.first * stride;
+    const std::byte* rows = product.activations + piece.first * stride;
     const std::byte* ahead = piece.ahead;
     typename Set::Floats totals[Rows][vectors];
     for (auto& row : totals) {
@@ -120,7 +131,7 @@ struct Packed {
     }
     for (size_t at = 0; at < product.blocks; ++at) {
       const auto block_of = [&](size_t row) -> const Block& {
-        return reinterpret_cast<const Block*>(activations + row * stride)[at];
+        return reinterpret_cast<const Block*>(rows + row * stride)[at];
       };
       typename Set::Integers sums[Rows][vectors];
       for (size_t row = 0; row < Rows; ++row) {
@@ -128,18 +139,23 @@ struct Packed {
       }
 #pragma GCC unroll 8
       for (size_t quad = 0; quad < block_quads; ++quad) {
-        const auto& line = panel.blocks[at].weights[quad];
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += piece.ahead_step;
-        typename Set::Weights weights[vectors];
-        for (size_t v = 0; v < vectors; ++v) weights[v] = Set::load_weights(line[v * Set::lanes]);
-        for (size_t row = 0; row < Rows; ++row) {
-          const auto activation = Set::load_quad(block_of(row).values + quad * quad_inputs);
-          for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::dot(sums[row][v], weights[v], activation);
+        for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
+#pragma GCC unroll 2
+        for (size_t step = 0; step < Set::steps; ++step) {
+          typename Set::Weights weights[vectors];
+          for (size_t v = 0; v < vectors; ++v) {
+            const auto& line = panels[v / panel_vectors].blocks[at].weights[quad];
+            weights[v] = Set::load_weights(line[v % panel_vectors * Set::lanes], step);
+          }
+          for (size_t row = 0; row < Rows; ++row) {
+            const auto activations = Set::load_activations(block_of(row).values + quad * quad_inputs, step);
+            for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::dot(sums[row][v], weights[v], activations);
+          }
         }
       }
       for (size_t v = 0; v < vectors; ++v) {
-        const auto scale = Set::load_halves(panel.scales[at].halves + v * Set::lanes);
+        const auto& halves = panels[v / panel_vectors].scales[at].halves;
+        const auto scale = Set::load_halves(halves + v % panel_vectors * Set::lanes);
         for (size_t row = 0; row < Rows; ++row) {
           const auto both = Set::multiply(scale, Set::broadcast(block_of(row).scale));
           totals[row][v] = Set::multiply_add(Set::to_floats(sums[row][v]), both, totals[row][v]);
@@ -149,6 +165,11 @@ struct Packed {
     for (size_t row = 0; row < Rows; ++row) {
       for (size_t v = 0; v < vectors; ++v) Set::store(result[row] + v * Set::lanes, totals[row][v]);
     }
+  }
+
+  static Panel panel_at(const std::byte* panels, size_t index, size_t block_count) {
+    const auto* blocks = reinterpret_cast<const PackedBlock*>(panels + index * panel_bytes(block_count));
+    return {blocks, reinterpret_cast<const PackedScales*>(blocks + block_count)};
   }
 };
 

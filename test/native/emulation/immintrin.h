@@ -46,6 +46,20 @@ inline Floats512 cvtepi32_ps(const Integers512& a) {
 inline Floats512 cvtph_ps(__m256i a) {
   return {{_mm256_cvtph_ps(_mm256_castsi256_si128(a)), _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))}};
 }
+inline __m256i cvtps_ph(const Floats512& a, int) {
+  return _mm256_set_m128i(_mm256_cvtps_ph(a.halves[1], _MM_FROUND_TO_NEAREST_INT),
+                          _mm256_cvtps_ph(a.halves[0], _MM_FROUND_TO_NEAREST_INT));
+}
+inline Floats512 max_ps(const Floats512& a, const Floats512& b) {
+  return {{_mm256_max_ps(a.halves[0], b.halves[0]), _mm256_max_ps(a.halves[1], b.halves[1])}};
+}
+inline float reduce_max_ps(const Floats512& a) {
+  float lanes[16];
+  std::memcpy(lanes, &a, sizeof(lanes));
+  float largest = lanes[0];
+  for (const float lane : lanes) largest = lane > largest ? lane : largest;
+  return largest;
+}
 inline Floats512 mul_ps(const Floats512& a, const Floats512& b) {
   return {{_mm256_mul_ps(a.halves[0], b.halves[0]), _mm256_mul_ps(a.halves[1], b.halves[1])}};
 }
@@ -77,6 +91,9 @@ inline void storeu_ps(float* target, const Floats512& a) {
 #define _mm512_load_si512 emulation::load_si512
 #define _mm512_cvtepi32_ps emulation::cvtepi32_ps
 #define _mm512_cvtph_ps emulation::cvtph_ps
+#define _mm512_cvtps_ph emulation::cvtps_ph
+#define _mm512_max_ps emulation::max_ps
+#define _mm512_reduce_max_ps emulation::reduce_max_ps
 #define _mm512_mul_ps emulation::mul_ps
 #define _mm512_fmadd_ps emulation::fmadd_ps
 #define _mm512_loadu_ps emulation::loadu_ps
