@@ -22,6 +22,7 @@ struct Attending {
   /** Rows whose sums stay in registers beside a vector of keys or values. */
   static constexpr size_t max_rows = 12 / vectors;
   static constexpr size_t chunk_keys = 4 * tile_keys;
+  static constexpr size_t cells_ahead = 8;
 
   static void to_halves(const float* values, size_t count, uint16_t* halves) {
     for (size_t i = 0; i < count; i += Set::lanes) Set::store_halves(halves + i, Set::load(values + i));
@@ -56,21 +57,11 @@ struct Attending {
     clear(task.output, task.head_size);
     for (size_t first = 0; first < task.count; first += tile_keys) {
       const size_t count = task.count - first < tile_keys ? task.count - first : tile_keys;
-      const int32_t* cells = task.cells + first;
-      const auto place_of = [&](size_t j) { return static_cast<size_t>(cells[j]) * task.cell_stride; };
       float weights[tile_keys];
-      for (size_t j = 0; j < count; ++j) {
-        weights[j] = dot(task.query, task.keys + place_of(j), task.head_size) + task.bias[first + j];
-      }
+      for (size_t j = 0; j < count;) j += score_cells<4>(task, {first, count}, j, weights);
       hide_behind(count, weights);
       shrink(task.output, task.head_size, state.weigh(weights, 1));
-      for (size_t i = 0; i < task.head_size; i += Set::lanes) {
-        auto sum = Set::load(task.output + i);
-        for (size_t j = 0; j < count; ++j) {
-          sum = Set::multiply_add(Set::broadcast(weights[j]), Set::load_halves(task.values + place_of(j) + i), sum);
-        }
-        Set::store(task.output + i, sum);
-      }
+      for (size_t i = 0; i < task.head_size;) i += add_cells<8>(task, {first, count}, weights, i);
     }
     shrink(task.output, task.head_size, 1 / state.sum());
   }
@@ -159,12 +150,53 @@ struct Attending {
     for (size_t j = count; j < tile_keys; ++j) scores[j] = -INFINITY;
   }
 
-  static float dot(const float* query, const uint16_t* key, size_t size) {
-    auto sum = Set::broadcast(0.0F);
-    for (size_t i = 0; i < size; i += Set::lanes) {
-      sum = Set::multiply_add(Set::load(query + i), Set::load_halves(key + i), sum);
+  /** Adds the values of some cells to at most that many vectors of the output from `i` on; the size of the vectors. */
+  template <size_t Count>
+  static size_t add_cells(const CellAttention& task, const Chunk& cells, const float* weights, size_t i) {
+    if constexpr (Count > 1) {
+      if (task.head_size - i < Count * Set::lanes) return add_cells<Count / 2>(task, cells, weights, i);
     }
-    return Set::sum_of_lanes(sum);
+    Floats sums[Count];
+    for (size_t v = 0; v < Count; ++v) sums[v] = Set::load(task.output + i + v * Set::lanes);
+    for (size_t j = 0; j < cells.count; ++j) {
+      const uint16_t* values = task.values + static_cast<size_t>(task.cells[cells.first + j]) * task.cell_stride + i;
+      const auto weight = Set::broadcast(weights[j]);
+      for (size_t v = 0; v < Count; ++v) {
+        sums[v] = Set::multiply_add(weight, Set::load_halves(values + v * Set::lanes), sums[v]);
+      }
+    }
+    for (size_t v = 0; v < Count; ++v) Set::store(task.output + i + v * Set::lanes, sums[v]);
+    return Count * Set::lanes;
+  }
+
+  static void fetch(const uint16_t* halves, size_t size) {
+    for (size_t i = 0; i < size; i += cache_line / sizeof(uint16_t)) __builtin_prefetch(halves + i);
+  }
+
+  /** The scores of at most that many cells from the `begin`th on; how many. */
+  template <size_t Count>
+  static size_t score_cells(const CellAttention& task, const Chunk& cells, size_t begin, float* scores) {
+    if constexpr (Count > 1) {
+      if (cells.count - begin < Count) return score_cells<Count / 2>(task, cells, begin, scores);
+    }
+    const size_t first = cells.first + begin;
+    const uint16_t* keys[Count];
+    Floats sums[Count];
+    for (size_t j = 0; j < Count; ++j) {
+      const size_t place = static_cast<size_t>(task.cells[first + j]) * task.cell_stride;
+      keys[j] = task.keys + place;
+      sums[j] = Set::broadcast(0.0F);
+      // Cells lie anywhere: no processor foresees which keys and values follow.
+      fetch(task.values + place, task.head_size);
+      const size_t ahead = first + j + cells_ahead;
+      if (ahead < task.count) fetch(task.keys + static_cast<size_t>(task.cells[ahead]) * task.cell_stride, task.head_size);
+    }
+    for (size_t i = 0; i < task.head_size; i += Set::lanes) {
+      const auto query = Set::load(task.query + i);
+      for (size_t j = 0; j < Count; ++j) sums[j] = Set::multiply_add(query, Set::load_halves(keys[j] + i), sums[j]);
+    }
+    for (size_t j = 0; j < Count; ++j) scores[begin + j] = Set::sum_of_lanes(sums[j]) + task.bias[first + j];
+    return Count;
   }
 
   static void add_to(float* scores, const float* values, size_t count) {

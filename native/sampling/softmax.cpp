@@ -28,13 +28,29 @@ inline float exponential(float x) {
   const float n = rounded - rounding;
   const float r = (bounded - n * ln_2_high) - n * ln_2_low;
   const float series =
-      1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120 + r * (1.0F / 720 + r / 5040))))));
+      1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120 + r * (1.0F / 720 + r * (1.0F / 5040)))))));
   uint32_t bits;
   std::memcpy(&bits, &rounded, sizeof(bits));
   bits = (bits + 127) << 23;  // the last bits of `rounded` are n
   float power;
   std::memcpy(&power, &bits, sizeof(power));
   return series * power;
+}
+
+/** Not `std::max_element`, which compares one by one; what is no number is passed over. */
+float largest_of(const float* row, size_t size) {
+  constexpr size_t lanes = 8;
+  float largest[lanes];
+  std::fill(largest, largest + lanes, banned);
+  size_t i = 0;
+  for (; i + lanes <= size; i += lanes) {
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      const float score = row[i + lane];
+      largest[lane] = score > largest[lane] ? score : largest[lane];
+    }
+  }
+  for (; i < size; ++i) largest[0] = std::max(largest[0], row[i]);
+  return *std::max_element(largest, largest + lanes);
 }
 
 double sum_of_exponentials(const float* row, size_t size, float largest) {
@@ -55,13 +71,13 @@ double sum_of_exponentials(const float* row, size_t size, float largest) {
 }  // namespace
 
 float log_sum_exp(const float* row, size_t size) {
-  const float largest = *std::max_element(row, row + size);
+  const float largest = largest_of(row, size);
   if (!std::isfinite(largest)) return largest;
   return largest + static_cast<float>(std::log(sum_of_exponentials(row, size, largest)));
 }
 
 void log_softmax(float* row, size_t size) {
-  const float largest = *std::max_element(row, row + size);
+  const float largest = largest_of(row, size);
   if (largest == banned) return;
   const auto log_sum = static_cast<float>(std::log(sum_of_exponentials(row, size, largest)));
   for (size_t i = 0; i < size; ++i) row[i] = row[i] - largest - log_sum;

@@ -11,8 +11,16 @@ namespace tandem {
 
 namespace {
 
-void require_number(float score) {
-  if (!std::isnan(score)) return;
+/** Looks at every score, and so at several at once, where a search for the first that is not so takes one by one. */
+template <typename Predicate>
+bool all_scores(const float* row, size_t size, Predicate is_so) {
+  int32_t others = 0;
+  for (size_t i = 0; i < size; ++i) others |= is_so(row[i]) ? 0 : 1;
+  return others == 0;
+}
+
+void require_numbers(const float* row, size_t size) {
+  if (all_scores(row, size, [](float score) { return score == score; })) return;
   throw EngineError("compute-failed", "some scores are no numbers, by the weights or by what the options make of them");
 }
 
@@ -26,7 +34,7 @@ StepCollector::StepCollector(const StepRequest& request, size_t outputs, size_t 
 
 void StepCollector::apply(const RowEdit& edit, float* row) {
   // A filter would drop what is no number, after it has counted it.
-  if (edit.kind >= EditKind::temperature) std::for_each(row, row + vocabulary_, require_number);
+  if (edit.kind >= EditKind::temperature) require_numbers(row, vocabulary_);
   apply_edit(edit, row, vocabulary_);
   if (edit.kind != EditKind::keep) return;
   const bool is_dead = std::all_of(edit.ids.begin(), edit.ids.end(), [=](int32_t id) { return row[id] == banned; });
@@ -40,7 +48,7 @@ void StepCollector::receive(size_t output, float* logits) {
   });
   // Broken weights may overflow to infinity instead of becoming no number: a kernel may lose a NaN when it quantises.
   const auto is_computed = [](float score) { return score < std::numeric_limits<float>::infinity(); };
-  if (!is_mended && !std::all_of(logits, logits + vocabulary_, is_computed)) {
+  if (!is_mended && !all_scores(logits, vocabulary_, is_computed)) {
     throw EngineError("compute-failed", "the model computed values that are no numbers, or infinite");
   }
   consider(output, logits);
@@ -50,9 +58,9 @@ void StepCollector::consider(size_t output, float* logits) {
   for (const auto& edit : request_.edits) {
     if (edit.output == output) apply(edit, logits);
   }
-  const float total = log_sum_exp(logits, vocabulary_);
-  require_number(total);
-  result_.log_sum_exp[output] = total;
+  require_numbers(logits, vocabulary_);
+  // Rows that compete are compared by their scores alone.
+  if (!competes()) result_.log_sum_exp[output] = log_sum_exp(logits, vocabulary_);
   if (request_.logits) {
     std::copy_n(logits, vocabulary_, result_.logits.begin() + static_cast<std::ptrdiff_t>(output * vocabulary_));
   }
