@@ -201,6 +201,8 @@ DecoderOnlyOptions decoder_only_options(const Napi::Value& value) {
   options.max_sequences = positive(from, "maxSequences");
   options.batch_size = positive(from, "batchSize");
   options.position_limit = int32_number(from.Get("positionLimit"), "positionLimit");
+  options.architecture = text(from, "architecture");
+  options.vocabulary_size = int32_number(from.Get("vocabularySize"), "vocabularySize");
   return options;
 }
 

@@ -1,6 +1,8 @@
 #include "engine/decoder_only.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 #include "engine/error.h"
 #include "engine/packed_buffer.h"
@@ -11,6 +13,23 @@ namespace {
 
 constexpr int32_t hidden_state_batch = 64;
 
+/**
+ * What libllama is told in place of the file's vocabulary: tokens come to us as numbers, and a table of 150,000 texts with
+ * as many merges takes it 0.3 s and 80 MB. Ends, as libllama wants it, with an override without a name.
+ */
+std::array<llama_model_kv_override, 3> without_vocabulary(const DecoderOnlyOptions& options) {
+  std::array<llama_model_kv_override, 3> overrides{};
+  auto& [kind, size, end] = overrides;
+  kind.tag = LLAMA_KV_OVERRIDE_TYPE_STR;
+  std::snprintf(kind.key, sizeof(kind.key), "tokenizer.ggml.model");
+  std::snprintf(kind.val_str, sizeof(kind.val_str), "none");
+  size.tag = LLAMA_KV_OVERRIDE_TYPE_INT;
+  std::snprintf(size.key, sizeof(size.key), "%s.vocab_size", options.architecture.c_str());
+  size.val_i64 = options.vocabulary_size;
+  end.key[0] = '\0';
+  return overrides;
+}
+
 LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_t device, const CancelFlag& cancel) {
   const Library& llama = library();
   const bool on_cpu = is_cpu(device);
@@ -20,6 +39,8 @@ LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_
   parameters.n_gpu_layers = on_cpu ? 0 : -1;
   parameters.split_mode = LLAMA_SPLIT_MODE_NONE;
   parameters.use_extra_bufts = !options.exact;
+  const auto overrides = without_vocabulary(options);
+  if (options.vocabulary_size > 0) parameters.kv_overrides = overrides.data();
   if (on_cpu) parameters.load_mode = LLAMA_LOAD_MODE_MMAP;
   const PackingScope packing({static_cast<size_t>(options.threads), on_cpu});
   parameters.progress_callback = [](float, void* flag) { return !is_cancelled(flag); };

@@ -98,6 +98,10 @@ export interface DecoderOnlyOptions extends EngineOptions {
   batchSize: number
   /** Rows of a table of learned positions; 0 when the model has none. */
   positionLimit: number
+  /** `general.architecture`. */
+  architecture: string
+  /** Tokens of the model, whose texts libllama then leaves unread; 0: it reads them. */
+  vocabularySize: number
 }
 
 /**

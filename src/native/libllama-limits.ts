@@ -12,7 +12,7 @@ const MAX_EXPERTS = 1024
  *
  * @throws TandemError `invalid-file`
  */
-export function checkLibllamaMetadata(file: ModelFile): void {
+export function checkLibllamaMetadata(file: ModelFile, { readsVocabulary }: { readsVocabulary: boolean }): void {
   const architecture = architectureOf(file)
   const count = (key: string) => architectureNumber(file, key) ?? 0
   const layers = count('block_count')
@@ -20,7 +20,7 @@ export function checkLibllamaMetadata(file: ModelFile): void {
   requireRange(`${architecture}.nextn_predict_layers`, count('nextn_predict_layers'), [0, layers])
   checkExperts(architecture, count)
   checkTensors(file)
-  checkVocabulary(file)
+  if (readsVocabulary) checkVocabulary(file)
 }
 
 function checkExperts(architecture: string, count: (key: string) => number): void {

@@ -4,7 +4,16 @@ import type { WeightTensor } from './addon.ts'
 export interface MetadataValue {
   type: string
   items?: string
+  /** Of an array of strings that are not decoded until `value` is asked for. */
+  length?: number
   value: unknown
+}
+
+/** Entries of an array; 0 for what is none. */
+export function arrayLength(entry: MetadataValue | undefined): number {
+  if (entry?.length !== undefined) return entry.length
+  const value = entry?.value
+  return Array.isArray(value) || ArrayBuffer.isView(value) ? (value as ArrayLike<unknown>).length : 0
 }
 
 /** What of a GGUF file an engine needs; the file's table has been validated by its reader. */

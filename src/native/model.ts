@@ -5,7 +5,7 @@ import { chooseDevice } from './devices.ts'
 import { chooseKernels } from './kernels.ts'
 import { checkLibllamaMetadata } from './libllama-limits.ts'
 import { asTandemError, loadNative, translate } from './library.ts'
-import { architectureOf, type ModelFile } from './model-file.ts'
+import { architectureNumber, architectureOf, arrayLength, type ModelFile } from './model-file.ts'
 import { type OpenOptions, resolveOpenOptions } from './open-options.ts'
 import { t5Parameters } from './t5-parameters.ts'
 
@@ -111,6 +111,15 @@ function ignoreDisposed(error: unknown): void {
 }
 
 /**
+ * Tokens of a file whose texts libllama need not read to compute; 0 where it must. Some architectures count their tokens
+ * in a number of their own, which would then be another one.
+ */
+function unreadVocabularySize(file: ModelFile): number {
+  const tokens = arrayLength(file.metadata.get('tokenizer.ggml.tokens'))
+  return (architectureNumber(file, 'vocab_size') ?? tokens) === tokens ? tokens : 0
+}
+
+/**
  * Loads a model onto a device: an encoder-decoder through our own graph, everything else through libllama.
  *
  * @throws TandemError `invalid-argument`, `device-unavailable`, `library-*`, `unsupported-model`, `out-of-memory`, `io`.
@@ -130,9 +139,18 @@ export async function openEngine(file: ModelFile, path: string, options: OpenOpt
         tensors: [...file.tensors],
       })
     }
-    checkLibllamaMetadata(file)
+    const vocabularySize = unreadVocabularySize(file)
+    checkLibllamaMetadata(file, { readsVocabulary: vocabularySize === 0 })
+    const architecture = architectureOf(file)
     const positionLimit = file.tensors.find(({ name }) => name === 'position_embd.weight')?.shape[1] ?? 0
-    return native.openDecoderOnly({ ...shared, maxSequences, batchSize: BATCH_SIZE, positionLimit })
+    return native.openDecoderOnly({
+      ...shared,
+      maxSequences,
+      batchSize: BATCH_SIZE,
+      positionLimit,
+      architecture,
+      vocabularySize,
+    })
   })
   return new Engine(await opening.catch((error: unknown) => Promise.reject(asTandemError(error))), contextSize)
 }

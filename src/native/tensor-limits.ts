@@ -22,8 +22,10 @@ export function checkTensors(file: ModelFile): void {
       throw wrongType(name, 'a floating point or quantised type', type)
   }
   const prefix = `${architectureOf(file)}.`
-  for (const [key, { value }] of file.metadata) {
-    if (!key.startsWith(prefix) || typeof value !== 'number') continue
+  for (const [key, entry] of file.metadata) {
+    if (!key.startsWith(prefix)) continue
+    const { value } = entry
+    if (typeof value !== 'number') continue
     if (!Number.isFinite(value)) throw wrongNumber(key, 'a finite number', value)
     if (key.endsWith('epsilon') && value < 0) throw wrongNumber(key, 'at least 0', value)
   }

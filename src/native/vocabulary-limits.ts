@@ -1,5 +1,5 @@
 import { TandemError } from '../errors.ts'
-import type { MetadataValue, ModelFile } from './model-file.ts'
+import { arrayLength, type MetadataValue, type ModelFile } from './model-file.ts'
 
 /** libllama builds tries token by token and calls itself for every byte; the longest tokens in use have some 500. */
 const MAX_TOKEN_BYTES = 4096
@@ -89,7 +89,7 @@ function checkArrays(file: ModelFile, tokenCount: number): void {
     if (entry.type !== 'array' || !items.includes(entry.items ?? '')) {
       throw wrongType(key, `an array of ${items.join(' or ')}`, entry)
     }
-    const { length } = entry.value as ArrayLike<unknown>
+    const length = arrayLength(entry)
     if (length >= least) continue
     throw new TandemError('invalid-file', `${key} is too short`, {
       expected: `at least ${least} values`,

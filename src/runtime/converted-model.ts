@@ -7,6 +7,7 @@ import { textOf } from '../formats/gguf/metadata.ts'
 import type { GgufFile } from '../formats/gguf/read.ts'
 import { readGgufShards } from '../formats/gguf/shards.ts'
 import { parseJson } from '../json.ts'
+import type { ModelFile } from '../native/model-file.ts'
 import { parseObject } from '../tokenizer/config.ts'
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -93,7 +94,7 @@ export async function readChatFormat(location: ModelLocation): Promise<ChatForma
 }
 
 /** `convert` puts the folder's own files into what it writes. */
-export function isConverted(gguf: GgufFile): boolean {
+export function isConverted(gguf: Pick<ModelFile, 'metadata'>): boolean {
   return gguf.metadata.has('tandem.config')
 }
 

@@ -2,7 +2,7 @@ import { TandemError } from '../errors.ts'
 import { TENSOR_TYPES, typeName } from '../formats/gguf/types.ts'
 import { cellBytes } from '../native/context-memory.ts'
 import { mayHaveAttentionKernel } from '../native/kernels.ts'
-import { architectureNumber, architectureOf, type ModelFile } from '../native/model-file.ts'
+import { architectureNumber, architectureOf, arrayLength, type ModelFile } from '../native/model-file.ts'
 import {
   type EngineSettings,
   type OpenOptions,
@@ -10,6 +10,7 @@ import {
   resolveOpenOptions,
   weightBytes,
 } from '../native/open-options.ts'
+import { isConverted } from './converted-model.ts'
 
 /** What a model is to be used for, where its memory is estimated. */
 export interface MemoryOptions extends Pick<OpenOptions, 'contextSize' | 'kvType' | 'maxSequences'> {
@@ -56,8 +57,11 @@ const PROGRAM_BYTES = 78 * 2 ** 20
  * collected yet: between the 400 and 600 bytes that fitted two ways of running Qwen2.5, with 303,323 of them.
  */
 const TOKENIZER_ENTRY_BYTES = 500
-/** The same in llama.cpp's own vocabulary. */
-const LLAMA_ENTRY_BYTES = 270
+/**
+ * The same in llama.cpp's own vocabulary, which a file of another converter needs to tokenize: such a file of Qwen2.5's
+ * took 857 MiB where ours took 815.
+ */
+const LLAMA_ENTRY_BYTES = 200
 const FLOAT_BYTES = 4
 
 /** libllama computes a prompt in pieces of so many tokens. */
@@ -94,7 +98,7 @@ export function estimateMemory(file: ModelFile, options: MemoryOptions = {}): Me
   const entries = vocabularyEntries(file)
   const parts = {
     program: PROGRAM_BYTES,
-    vocabulary: entries * (TOKENIZER_ENTRY_BYTES + (isEncoderDecoder ? 0 : LLAMA_ENTRY_BYTES)),
+    vocabulary: entries * (TOKENIZER_ENTRY_BYTES + (isConverted(file) ? 0 : LLAMA_ENTRY_BYTES)),
     ...(isEncoderDecoder ? encoderDecoderParts(file, size) : decoderOnlyParts(file, size)),
   }
   const total = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0)
@@ -168,10 +172,7 @@ function repackedBytes(file: ModelFile): number {
 }
 
 function vocabularyEntries({ metadata }: ModelFile): number {
-  const lengths = VOCABULARY_KEYS.map((key) => {
-    const value = metadata.get(`tokenizer.ggml.${key}`)?.value
-    return Array.isArray(value) || ArrayBuffer.isView(value) ? (value as ArrayLike<unknown>).length : 0
-  })
+  const lengths = VOCABULARY_KEYS.map((key) => arrayLength(metadata.get(`tokenizer.ggml.${key}`)))
   return lengths.reduce((sum, length) => sum + length, 0)
 }
 

@@ -23,8 +23,14 @@ export function requireSoundModel(model: unknown): void {
  */
 function requireSoundMerges(vocab: Record<string, unknown>, merges: unknown[], prefix: unknown): void {
   const cut = typeof prefix === 'string' ? prefix : ''
-  const longest = Object.keys(vocab).reduce((most, token) => Math.max(most, token.length), 0)
-  for (const merge of merges) {
+  // The longest token seen, in UTF-16 units: each takes one to three bytes, so that a third of it fits whatever it is.
+  let longest = 0
+  let isLongest = false
+  const fits = (units: number) => 3 * units <= longest
+  // From the last one on, since merges make ever longer tokens: most of the others then fit without a look at them.
+  for (let i = merges.length - 1; i >= 0; i--) {
+    const merge = merges[i]
+    if (cut === '' && typeof merge === 'string' && fits(merge.length - 1)) continue
     const pair: unknown = typeof merge === 'string' ? merge.split(' ') : merge
     const [first, second]: unknown[] = Array.isArray(pair) ? pair : []
     if (typeof first !== 'string' || typeof second !== 'string') continue
@@ -32,12 +38,25 @@ function requireSoundMerges(vocab: Record<string, unknown>, merges: unknown[], p
       const expected = `a second half that starts with ${JSON.stringify(cut)}`
       throw invalid('a merge without its continuing_subword_prefix', expected, JSON.stringify(merge))
     }
-    // A UTF-16 unit takes one to three bytes: most merges fit whatever the units are.
-    const isShort = 3 * (first.length + second.length) <= longest
-    if (isShort || Object.hasOwn(vocab, first + second.slice(cut.length))) continue
-    const expected = `${JSON.stringify(first + second.slice(cut.length))} in its vocab`
-    throw invalid('a merge into a token that is absent', expected, `${JSON.stringify(merge)} without it`)
+    if (fits(first.length + second.length)) continue
+    const made = first + second.slice(cut.length)
+    if (Object.hasOwn(vocab, made)) {
+      longest = Math.max(longest, made.length)
+      continue
+    }
+    if (!isLongest) longest = longestKey(vocab)
+    isLongest = true
+    if (fits(first.length + second.length)) continue
+    throw invalid(
+      'a merge into a token that is absent',
+      `${JSON.stringify(made)} in its vocab`,
+      `${JSON.stringify(merge)} without it`,
+    )
   }
+}
+
+function longestKey(vocab: Record<string, unknown>): number {
+  return Object.keys(vocab).reduce((most, token) => Math.max(most, token.length), 0)
 }
 
 function invalid(problem: string, expected: string, received: string): TandemError {

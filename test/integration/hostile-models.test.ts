@@ -125,10 +125,26 @@ describe('decoder-only files', () => {
     })
   })
 
-  test('a token that is there twice', async () => {
+  describe('a token that is there twice', () => {
     const tokens = { type: 'array', items: 'string', value: ['a', '', 'b', '', 'a'] }
-    const metadata = new Map([...file.metadata, ['tokenizer.ggml.tokens', tokens as never]])
-    await expect(opening({ ...file, metadata }, model.path)).rejects.toMatchObject({ code: 'invalid-file' })
+
+    test('is refused where libllama reads the tokens', async () => {
+      const count = { type: 'uint32', value: 6 }
+      const metadata = new Map([
+        ...file.metadata,
+        ['tokenizer.ggml.tokens', tokens as never],
+        ['qwen2.vocab_size', count as never],
+      ])
+      await expect(opening({ ...file, metadata }, model.path)).rejects.toMatchObject({ code: 'invalid-file' })
+    })
+
+    test('counts for two where it does not, and they are fewer than the model has', async () => {
+      const metadata = new Map([...file.metadata, ['tokenizer.ggml.tokens', tokens as never]])
+      await expect(opening({ ...file, metadata }, model.path)).rejects.toMatchObject({
+        code: 'unsupported-model',
+        message: expect.stringContaining('token_embd.weight') as string,
+      })
+    })
   })
 
   test('a file that libllama refuses gives its reason', async () => {

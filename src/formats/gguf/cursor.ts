@@ -1,10 +1,10 @@
-import { isUtf8 } from 'node:buffer'
 import type { FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { TandemError } from '../../errors.ts'
 import { fileKind } from '../file-kind.ts'
 import { readFully } from '../files.ts'
 import { MAX_HEADER_BYTES, MAX_STRING_BYTES } from './limits.ts'
+import { decodeText, type StoredStrings } from './stored-strings.ts'
 import type { GgufText } from './types.ts'
 
 /** One read brings in a header of usual size's worth of values; larger reads gain nothing (measured at 1 to 16 MiB). */
@@ -85,10 +85,13 @@ export class Cursor {
 
   text(length: number): GgufText {
     const start = this.advance(length)
-    const text = this.window.toString('utf8', start, start + length)
-    if (!text.includes('\uFFFD')) return text
-    const bytes = this.window.subarray(start, start + length)
-    return isUtf8(bytes) ? text : Uint8Array.from(bytes)
+    return decodeText(this.window, start, start + length)
+  }
+
+  /** Passes a string on to where it is kept; no window is written to after it was read. */
+  store(length: number, strings: StoredStrings): void {
+    const start = this.advance(length)
+    strings.add(this.window, start, start + length)
   }
 
   /** Length of the string or name that follows, against its limit and the rest of the file. */

@@ -12,8 +12,9 @@ import {
   MAX_TENSORS,
   SUPPORTED_VERSIONS,
 } from './limits.ts'
+import { StoredStrings } from './stored-strings.ts'
 import { placeTensors, readTensors } from './tensor-table.ts'
-import type { GgufFile, GgufText, GgufValue, GgufValueType } from './types.ts'
+import type { GgufFile, GgufValue, GgufValueType } from './types.ts'
 import { VALUE_BYTES, VALUE_TYPES } from './types.ts'
 import { decodeNumbers, decodeScalar } from './values.ts'
 
@@ -76,7 +77,7 @@ async function readMetadata(cursor: Cursor, keyCount: number): Promise<Map<strin
     await cursor.need(4, `the value of ${key}`)
     const type = valueType(cursor, key)
     const value = type === 'array' ? await readArray(cursor, key) : await readScalar(cursor, key, type)
-    if (value.type === 'array' && value.items === 'string') strings += value.value.length
+    if (value instanceof StoredStrings) strings += value.length
     if (strings > MAX_STRINGS) throw cursor.invalid('has too many strings', `at most ${MAX_STRINGS}`, `more at ${key}`)
     metadata.set(key, value)
   }
@@ -108,15 +109,15 @@ async function readArray(cursor: Cursor, key: string): Promise<GgufValue> {
     throw cursor.invalid(`has nested arrays at ${key}`, 'an array of plain values', 'an array of arrays')
   const itemBytes = items === 'string' ? 8 : VALUE_BYTES[items]
   const length = count(cursor, `items in ${key}`, itemBytes, MAX_ARRAY_ITEMS)
-  if (items === 'string') return { type: 'array', items, value: await readStrings(cursor, key, length) }
+  if (items === 'string') return readStrings(cursor, key, length)
   await cursor.need(length * itemBytes, `the value of ${key}`)
   const value = decodeNumbers(items, cursor.bytes(length * itemBytes))
   if (value === undefined) throw cursor.invalid(`has a bad truth value in ${key}`, '0 or 1', 'another byte')
   return value
 }
 
-async function readStrings(cursor: Cursor, key: string, length: number): Promise<GgufText[]> {
-  const strings: GgufText[] = []
+async function readStrings(cursor: Cursor, key: string, length: number): Promise<StoredStrings> {
+  const strings = new StoredStrings(length)
   for (let i = 0; i < length; i++) {
     if (!cursor.has(8)) await cursor.need(8, key)
     const bytes = cursor.size()
@@ -124,7 +125,7 @@ async function readStrings(cursor: Cursor, key: string, length: number): Promise
       throw cursor.invalid(`has a string in ${key} that is too long`, `at most ${cursor.remaining} bytes`, `${bytes}`)
     }
     if (!cursor.has(bytes)) await cursor.need(bytes, key)
-    strings.push(cursor.text(bytes))
+    cursor.store(bytes, strings)
   }
   return strings
 }

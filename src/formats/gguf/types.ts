@@ -39,7 +39,7 @@ export type GgufArray =
   | { type: 'array'; items: 'uint64'; value: BigUint64Array }
   | { type: 'array'; items: 'int64'; value: BigInt64Array }
   | { type: 'array'; items: 'bool'; value: readonly boolean[] }
-  | { type: 'array'; items: 'string'; value: readonly GgufText[] }
+  | { type: 'array'; items: 'string'; length?: number; value: readonly GgufText[] }
 
 /** A metadata value with the type that it has in the file. */
 export type GgufValue =
