@@ -21,7 +21,7 @@
   F(ggml_backend_sched_alloc_graph) F(ggml_backend_sched_free) F(ggml_backend_sched_graph_compute)                     \
   F(ggml_backend_sched_new) F(ggml_backend_sched_reset) F(ggml_backend_tensor_get) F(ggml_backend_tensor_set)          \
   F(ggml_blck_size) F(ggml_build_forward_expand) F(ggml_concat) F(ggml_cont) F(ggml_custom_4d) F(ggml_custom_inplace)                    \
-  F(ggml_cont_2d) F(ggml_cpy) F(ggml_free) F(ggml_gelu) F(ggml_gelu_erf) F(ggml_get_rows) F(ggml_get_type_traits)      \
+  F(ggml_cont_2d) F(ggml_cpy) F(ggml_fp32_to_fp16) F(ggml_free) F(ggml_gelu) F(ggml_gelu_erf) F(ggml_get_rows) F(ggml_get_type_traits)      \
   F(ggml_graph_overhead_custom) F(ggml_init) F(ggml_log_get) F(ggml_log_set) F(ggml_mul) F(ggml_mul_mat)               \
   F(ggml_nbytes) F(ggml_new_graph_custom) F(ggml_new_tensor) F(ggml_new_tensor_1d) F(ggml_new_tensor_2d)               \
   F(ggml_new_tensor_3d) F(ggml_new_tensor_4d) F(ggml_permute) F(ggml_quantize_chunk) F(ggml_relu) F(ggml_reshape_2d)   \

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "engine/failure.h"
+#include "engine/q8_0_rows.h"
 #include "engine/weights.h"
 
 namespace tandem {
@@ -32,8 +33,12 @@ struct Progress {
 void check_values(const float* values, int64_t count, const RowConversion& conversion) {
   const bool is_wide = conversion.to == GGML_TYPE_F32 || conversion.to == GGML_TYPE_BF16;
   const float limit = is_wide ? std::numeric_limits<float>::max() : largest_half;
-  const auto* bad = std::find_if(values, values + count, [limit](float value) { return !(std::fabs(value) <= limit); });
-  if (bad == values + count) return;
+  const auto is_bad = [limit](float value) { return !(std::fabs(value) <= limit); };
+  // Several at once, where a search for the first takes one by one.
+  int32_t any = 0;
+  for (int64_t i = 0; i < count; ++i) any |= is_bad(values[i]) ? 1 : 0;
+  if (any == 0) return;
+  const auto* bad = std::find_if(values, values + count, is_bad);
   throw EngineError("invalid-file", "the value " + std::to_string(*bad) + ", which " +
                                         library().ggml_type_name(conversion.to) + " cannot hold");
 }
@@ -75,7 +80,11 @@ class Converter {
     }
     check_values(values, count, conversion_);
     auto* result = target_.data() + static_cast<size_t>(row) * target_row_;
-    llama.ggml_quantize_chunk(conversion_.to, values, result, 0, rows, conversion_.row_length, nullptr);
+    if (conversion_.to == GGML_TYPE_Q8_0) {
+      quantize_q8_0(values, static_cast<size_t>(count / llama.ggml_blck_size(conversion_.to)), result);
+    } else {
+      llama.ggml_quantize_chunk(conversion_.to, values, result, 0, rows, conversion_.row_length, nullptr);
+    }
   }
 
   const std::vector<uint8_t>& source_;

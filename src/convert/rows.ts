@@ -31,26 +31,33 @@ export async function* convertTensor(
     const source = buffer.subarray(0, Math.min(buffer.length, plan.sourceSize - position))
     await plan.read(position, source)
     onBytes(source.length)
-    if (!plan.keepsUnfit && countUnfit(source, plan.sourceType, plan.type) > 0) {
-      throw unfitValues(plan.name, await countUnfitIn(plan, plan.type), plan.type)
-    }
-    const convert = () => convertRows(source, conversion).catch(refuse(plan))
-    const rows = isCopied ? source : plan.keepsUnfit ? widened(source, plan.sourceType) : await convert()
+    const convert = () => convertRows(source, conversion).catch((error: unknown) => refuse(error, plan))
+    const rows = isCopied
+      ? await copied(source, plan)
+      : plan.keepsUnfit
+        ? widened(source, plan.sourceType)
+        : await convert()
     yield plan.type === GGML_TYPES.f32 && plan.scale !== 1 ? scaled(rows, plan.scale) : rows
   }
 }
 
-/** The addon sees rows; people know tensors. */
-function refuse({ name, type }: TensorPlan): (error: unknown) => never {
-  return (error) => {
-    const cause = asTandemError(error)
-    if (!(cause instanceof TandemError) || cause.code !== 'invalid-file') throw cause
-    throw new TandemError('invalid-file', `${name} cannot become ${typeName(type)}`, {
-      received: cause.message,
-      remedy: 'The weights are damaged, or the model needs a wider type: try f32 or bf16',
-      cause,
-    })
-  }
+/** What is copied, unless the type cannot hold it; where rows are converted the addon looks at every value. */
+async function copied(source: Uint8Array, plan: TensorPlan): Promise<Uint8Array> {
+  if (plan.keepsUnfit || countUnfit(source, plan.sourceType, plan.type) === 0) return source
+  throw unfitValues(plan.name, await countUnfitIn(plan, plan.type), plan.type)
+}
+
+/** The addon sees rows; people know tensors, and how many of their values are meant. */
+async function refuse(error: unknown, plan: TensorPlan): Promise<never> {
+  const cause = asTandemError(error)
+  if (!(cause instanceof TandemError) || cause.code !== 'invalid-file') throw cause
+  const count = await countUnfitIn(plan, plan.type)
+  if (count > 0) throw unfitValues(plan.name, count, plan.type)
+  throw new TandemError('invalid-file', `${plan.name} cannot become ${typeName(plan.type)}`, {
+    received: cause.message,
+    remedy: 'The weights are damaged, or the model needs a wider type: try f32 or bf16',
+    cause,
+  })
 }
 
 /** f32 values times a factor, computed in f32 as torch does. */

@@ -45,6 +45,7 @@ export async function writeGguf<T extends GgufTensorInfo>(
       await copyTensor(file, tensor, sizes[index] ?? 0, options.data(tensor))
       await file.write(Buffer.alloc(alignUp(file.position, header.alignment) - file.position))
     }
+    await file.end()
     await publish(handle, part, path)
     return total
   } catch (cause) {
@@ -57,9 +58,15 @@ export async function writeGguf<T extends GgufTensorInfo>(
   }
 }
 
+/** So much is written before the disk is asked to take it, while the next values are computed. */
+const FLUSHED_BYTES = 67_108_864
+
 /** Writes at the end of a file and notices short writes and aborts. */
 class Sink {
   position = 0
+  private flushed = 0
+  private flushing: Promise<void> | undefined
+  private flushFailure: unknown
   private readonly handle: FileHandle
   private readonly path: string
   private readonly signal: AbortSignal | undefined
@@ -80,6 +87,26 @@ class Sink {
       written += bytesWritten
       this.position += bytesWritten
     }
+    if (this.position - this.flushed >= FLUSHED_BYTES && this.flushing === undefined) this.flush()
+  }
+
+  /** When this returns, no flush is under way. */
+  async end(): Promise<void> {
+    await this.flushing
+    if (this.flushFailure !== undefined) throw this.flushFailure
+  }
+
+  /** Ahead of the flush of the whole file, which then has little left to wait for. */
+  private flush(): void {
+    this.flushed = this.position
+    this.flushing = this.handle
+      .datasync()
+      .catch((cause: unknown) => {
+        this.flushFailure = cause
+      })
+      .finally(() => {
+        this.flushing = undefined
+      })
   }
 }
 
