@@ -120,7 +120,8 @@ Napi::Value multiply_matrix(const Napi::CallbackInfo& info) {
   return guarded(env, [&] {
     const auto product = std::make_shared<const MatrixProduct>(
         MatrixProduct{uint8_array(info[0], "weights"), float32_array(info[1], "activations"),
-                      int32_number(options.Get("inputs"), "inputs"), kernel_set(options, "kernels"),
+                      int32_number(options.Get("inputs"), "inputs"), packed_type(options, "type"),
+                      kernel_set(options, "kernels"),
                       int32_number(options.Get("threads"), "threads")});
     check_product(*product);
     const auto result = std::make_shared<std::vector<float>>();

@@ -8,14 +8,18 @@ namespace tandem {
 
 namespace {
 
+ggml_type type_of(const MatrixProduct& product) {
+  return product.type == kernels::PackedType::q8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_Q4_0;
+}
+
 size_t weight_row_bytes(const MatrixProduct& product) {
-  return library().ggml_row_size(GGML_TYPE_Q8_0, product.inputs);
+  return library().ggml_row_size(type_of(product), product.inputs);
 }
 
 }  // namespace
 
 void check_product(const MatrixProduct& product) {
-  const bool has_blocks = product.inputs > 0 && product.inputs % library().ggml_blck_size(GGML_TYPE_Q8_0) == 0;
+  const bool has_blocks = product.inputs > 0 && product.inputs % library().ggml_blck_size(type_of(product)) == 0;
   if (has_blocks && product.threads > 0 && !product.weights.empty() && !product.activations.empty() &&
       product.weights.size() % weight_row_bytes(product) == 0 &&
       product.activations.size() % static_cast<size_t>(product.inputs) == 0) {
@@ -30,11 +34,11 @@ std::vector<float> multiply_matrix(const MatrixProduct& product, const CancelFla
   const size_t outputs = product.weights.size() / weight_row_bytes(product);
   const size_t rows = product.activations.size() / static_cast<size_t>(product.inputs);
   const ContextHandle context = new_description_context(1);
-  auto* weight = llama.ggml_new_tensor_2d(context.get(), GGML_TYPE_Q8_0, product.inputs, static_cast<int64_t>(outputs));
+  auto* weight = llama.ggml_new_tensor_2d(context.get(), type_of(product), product.inputs, static_cast<int64_t>(outputs));
   BufferHandle buffer;
-  const auto inputs = static_cast<size_t>(product.inputs);
-  const kernels::PackedMemory memory(kernels::PackedMatrix::bytes(inputs, outputs));
-  kernels::PackedMatrix packed(inputs, outputs, memory.data());
+  const kernels::PackedShape shape{product.type, static_cast<size_t>(product.inputs), outputs};
+  const kernels::PackedMemory memory(shape.bytes());
+  kernels::PackedMatrix packed(shape, memory.data());
   if (product.kernel_set != nullptr) {
     packed.pack(0, outputs, reinterpret_cast<const std::byte*>(product.weights.data()));
     weight->extra = &packed;

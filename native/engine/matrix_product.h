@@ -7,11 +7,12 @@
 
 namespace tandem {
 
-/** A q8_0 matrix `[inputs, outputs]` times rows of activations. */
+/** A matrix `[inputs, outputs]` of a type that can be packed times rows of activations. */
 struct MatrixProduct {
-  std::vector<uint8_t> weights;    // rows of q8_0
+  std::vector<uint8_t> weights;    // rows of the type
   std::vector<float> activations;  // [rows][inputs]
   int64_t inputs;
+  kernels::PackedType type;
   const kernels::KernelSet* kernel_set;  // null: ggml
   int32_t threads;
 };

@@ -56,8 +56,12 @@ bool is_packed(const ggml_tensor* tensor) {
          tensor->ne[3] == 1;
 }
 
+kernels::PackedShape shape_of(const ggml_tensor* tensor) {
+  return {kernels::PackedType::q8_0, static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1])};
+}
+
 kernels::PackedMatrix matrix_of(const ggml_tensor* tensor) {
-  return {static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1]), static_cast<std::byte*>(tensor->data)};
+  return {shape_of(tensor), static_cast<std::byte*>(tensor->data)};
 }
 
 /** Whether `operation` does that, a product or a look at rows, with a weight that is packed. */
@@ -127,7 +131,7 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     const size_t pieces = (rows * bytes + activation_bytes - 1) / activation_bytes;
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = rows * piece / pieces;
-      packed->kernel_set->multiply({matrix.panels(output), matrix.blocks(), end - output, quantized + first * bytes,
+      packed->kernel_set->multiply({matrix.type(), matrix.panels(output), matrix.blocks(), end - output, quantized + first * bytes,
                                     bytes, rows * (piece + 1) / pieces - first,
                                     static_cast<float*>(operation->data) + first * stride + output, stride, nullptr});
     }
@@ -234,7 +238,7 @@ ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
 
 size_t allocated_bytes(ggml_backend_buffer_type_t, const ggml_tensor* tensor) {
   if (!is_packed(tensor)) return packed->functions.nbytes(tensor);
-  return kernels::PackedMatrix::bytes(static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1]));
+  return shape_of(tensor).bytes();
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) c
       const auto floats_of = [&](const ggml_tensor* tensor) {
         return reinterpret_cast<float*>(row_of(tensor, first_row)) + matrix_output + output;
       };
-      kernel_set_.multiply({matrix->panels(output), matrix->blocks(),
+      kernel_set_.multiply({matrix->type(), matrix->panels(output), matrix->blocks(),
                             std::min(matrix->outputs(), end * kernels::panel_outputs) - output,
                             row_of(activations, first_row), activations->nb[1], row_end - first_row, floats_of(result),
                             result->nb[1] / sizeof(float), addend == nullptr ? nullptr : floats_of(addend)});

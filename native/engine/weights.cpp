@@ -1,5 +1,7 @@
 #include "engine/weights.h"
 
+#include <optional>
+
 #include "engine/error.h"
 #include "engine/weights_reader.h"
 
@@ -13,15 +15,18 @@ std::string shape_text(const int64_t* shape, size_t dimensions) {
   return text + "]";
 }
 
-bool is_packed(const TensorDescription& entry, const WeightsPlace& place) {
-  return place.kernel_set != nullptr && entry.type == GGML_TYPE_Q8_0 && entry.shape.size() == 2;
+/** What a tensor is packed as, if it is. */
+std::optional<kernels::PackedShape> packed_shape(const TensorDescription& entry, const WeightsPlace& place) {
+  if (place.kernel_set == nullptr || entry.shape.size() != 2) return std::nullopt;
+  if (entry.type != GGML_TYPE_Q8_0 && entry.type != GGML_TYPE_Q4_0) return std::nullopt;
+  const auto type = entry.type == GGML_TYPE_Q8_0 ? kernels::PackedType::q8_0 : kernels::PackedType::q4_0;
+  return kernels::PackedShape{type, static_cast<size_t>(entry.shape[0]), static_cast<size_t>(entry.shape[1])};
 }
 
 size_t packed_bytes(const std::vector<TensorDescription>& tensors, const WeightsPlace& place) {
   size_t bytes = 0;
   for (const auto& entry : tensors) {
-    if (!is_packed(entry, place)) continue;
-    bytes += kernels::PackedMatrix::bytes(static_cast<size_t>(entry.shape[0]), static_cast<size_t>(entry.shape[1]));
+    if (const auto shape = packed_shape(entry, place)) bytes += shape->bytes();
   }
   return bytes;
 }
@@ -71,8 +76,8 @@ Weights::Weights(const std::string& path, const std::vector<TensorDescription>& 
 
 ggml_tensor* Weights::describe(const TensorDescription& entry, const WeightsPlace& place) {
   const Library& llama = library();
-  const bool packs = is_packed(entry, place);
-  auto* tensor = llama.ggml_new_tensor((packs ? packed_context_ : context_).get(), entry.type,
+  const auto shape = packed_shape(entry, place);
+  auto* tensor = llama.ggml_new_tensor((shape ? packed_context_ : context_).get(), entry.type,
                                        static_cast<int>(entry.shape.size()), entry.shape.data());
   llama.ggml_set_name(tensor, entry.name.c_str());
   if (llama.ggml_nbytes(tensor) != entry.size) {
@@ -80,12 +85,9 @@ ggml_tensor* Weights::describe(const TensorDescription& entry, const WeightsPlac
                                           " bytes in the file, but its shape needs " +
                                           std::to_string(llama.ggml_nbytes(tensor)));
   }
-  if (packs) {
-    const auto inputs = static_cast<size_t>(entry.shape[0]);
-    const auto outputs = static_cast<size_t>(entry.shape[1]);
-    packed_.push_back(
-        std::make_unique<kernels::PackedMatrix>(inputs, outputs, packed_memory_.data() + packed_bytes_));
-    packed_bytes_ += kernels::PackedMatrix::bytes(inputs, outputs);
+  if (shape) {
+    packed_.push_back(std::make_unique<kernels::PackedMatrix>(*shape, packed_memory_.data() + packed_bytes_));
+    packed_bytes_ += shape->bytes();
     tensor->extra = packed_.back().get();
   }
   return tensor;

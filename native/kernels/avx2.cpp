@@ -32,9 +32,21 @@ struct Avx2 : AvxFloats {
     }
   }
   static Integers broadcast(int32_t value) { return _mm256_set1_epi32(value); }
+  template <PackedType Type>
   static Weights load_weights(const uint8_t* line, size_t step) {
     const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
-    return step == 0 ? _mm256_and_si256(bytes, _mm256_set1_epi16(0xff)) : _mm256_srli_epi16(bytes, 8);
+    if constexpr (Type == PackedType::q8_0) {
+      return step == 0 ? _mm256_and_si256(bytes, _mm256_set1_epi16(0xff)) : _mm256_srli_epi16(bytes, 8);
+    } else {
+      // Lower halves of the even and of the odd bytes, then the upper ones.
+      const __m256i half = _mm256_set1_epi16(0xf);
+      switch (step) {
+        case 0: return _mm256_and_si256(bytes, half);
+        case 1: return _mm256_and_si256(_mm256_srli_epi16(bytes, 8), half);
+        case 2: return _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
+        default: return _mm256_srli_epi16(bytes, 12);
+      }
+    }
   }
   static Activations load_activations(const int16_t* values, size_t step) {
     return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(values + 2 * step)));

@@ -29,7 +29,12 @@ struct Avx512Vnni {
   static Floats maximum(Floats a, Floats b) { return _mm512_max_ps(a, b); }
   static float largest_of_lanes(Floats values) { return _mm512_reduce_max_ps(values); }
   static float sum_of_lanes(Floats values) { return _mm512_reduce_add_ps(values); }
-  static Weights load_weights(const uint8_t* line, size_t) { return _mm512_load_si512(line); }
+  template <PackedType Type>
+  static Weights load_weights(const uint8_t* line, size_t step) {
+    const __m512i bytes = _mm512_load_si512(line);
+    if constexpr (Type == PackedType::q8_0) return bytes;
+    return _mm512_and_si512(step == 0 ? bytes : _mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(0xf));
+  }
   static Activations load_activations(const int8_t* values, size_t) {
     int32_t quad;
     std::memcpy(&quad, values, sizeof(quad));

@@ -23,8 +23,11 @@ struct AvxVnni : AvxFloats {
     for (size_t i = 0; i < block_inputs; ++i) values[i] = static_cast<int8_t>(rounded[i]);
   }
   static Integers broadcast(int32_t value) { return _mm256_set1_epi32(value); }
-  static Weights load_weights(const uint8_t* line, size_t) {
-    return _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
+  template <PackedType Type>
+  static Weights load_weights(const uint8_t* line, size_t step) {
+    const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
+    if constexpr (Type == PackedType::q8_0) return bytes;
+    return _mm256_and_si256(step == 0 ? bytes : _mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(0xf));
   }
   static Activations load_activations(const int8_t* values, size_t) {
     int32_t quad;

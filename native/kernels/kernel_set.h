@@ -8,6 +8,7 @@ constexpr size_t panels_together = 2;
 
 /** Some outputs of a product `[outputs, inputs] x [inputs, rows]`. */
 struct PanelProduct {
+  PackedType type;
   const std::byte* panels;  // of the first output
   size_t blocks;            // of 32 inputs
   size_t outputs;           // a multiple of 16 except at the end of a matrix

@@ -12,21 +12,30 @@ constexpr size_t panel_outputs = 16;
 constexpr size_t quad_inputs = 4;
 constexpr size_t block_quads = block_inputs / quad_inputs;
 
+/** The types of weights that can be packed, by ggml's names: both have a scale in half precision for 32 inputs. */
+enum class PackedType { q8_0, q4_0 };
+
+/** Lines of a block. */
+constexpr size_t lines_of(PackedType type) { return type == PackedType::q8_0 ? 8 : 4; }
+
 /**
- * 32 inputs of 16 rows of a q8_0 matrix, in the order in which a product reads them. Every line is one vector of 64 bytes:
+ * 32 inputs of 16 rows of a matrix, in the order in which a product reads them. Every line is one vector of 64 bytes. In q8_0
+ * a line holds a quad of inputs of all rows:
  *
  *                output 0       output 1             output 15
- *     quad 0   | 0  1  2  3   | 0  1  2  3   | ... | 0  1  2  3   |   numbers: inputs of the block
- *     quad 1   | 4  5  6  7   | 4  5  6  7   | ... | 4  5  6  7   |
+ *     line 0   | 0  1  2  3   | 0  1  2  3   | ... | 0  1  2  3   |   numbers: inputs of the block
+ *     line 1   | 4  5  6  7   | 4  5  6  7   | ... | 4  5  6  7   |
  *       ...
- *     quad 7   | 28 29 30 31  | 28 29 30 31  | ... | 28 29 30 31  |
+ *     line 7   | 28 29 30 31  | 28 29 30 31  | ... | 28 29 30 31  |
  *
  * Weights are stored as `weight + 128`: the instructions multiply unsigned by signed bytes, and -128 has no absolute
- * value in a signed byte. The surplus, 128 times the sum of the activations, is known per block of activations and is
- * where a sum of products starts (`QuantizedBlock::correction`).
+ * value in a signed byte. In q4_0, which has 4 bits of `weight + 8`, the upper halves of the bytes of line 0 hold the inputs
+ * 16 to 19, and so on; these are the bytes of the file. The surplus, 128 or 8 times the sum of the activations, is known per
+ * block of activations and is where a sum of products starts (`QuantizedBlock::correction`).
  */
+template <PackedType Type>
 struct PackedBlock {
-  uint8_t weights[block_quads][panel_outputs][quad_inputs];
+  uint8_t lines[lines_of(Type)][panel_outputs][quad_inputs];
 };
 
 /** The scale of each of the 16 rows in one block, half precision. */
@@ -35,19 +44,21 @@ struct PackedScales {
 };
 
 /**
- * 16 rows of a matrix: first the blocks along the inputs, then their scales; 34 bytes for 32 weights, as in the file.
- * Missing rows of a last panel have scales of 0.
+ * 16 rows of a matrix: first the blocks along the inputs, then their scales; as many bytes as in the file. Missing rows of a
+ * last panel have scales of 0.
  */
+template <PackedType Type>
 struct Panel {
-  const PackedBlock* blocks;
+  const PackedBlock<Type>* blocks;
   const PackedScales* scales;
 };
 
 constexpr size_t cache_line = 64;
 
 /** A multiple of a cache line, so that no vector of weights lies across two. */
-constexpr size_t panel_bytes(size_t blocks) {
-  return (blocks * (sizeof(PackedBlock) + sizeof(PackedScales)) + cache_line - 1) / cache_line * cache_line;
+constexpr size_t panel_bytes(PackedType type, size_t blocks) {
+  const size_t bytes = blocks * (lines_of(type) * cache_line + sizeof(PackedScales));
+  return (bytes + cache_line - 1) / cache_line * cache_line;
 }
 
 /** 32 activations `scale * values[i]`; the type and the order of `values` are those of the instruction set. */

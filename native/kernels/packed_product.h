@@ -17,6 +17,7 @@ namespace tandem::kernels {
  *   store_values(v, x)    the 32 values of a block of activations as numbers `v` of type `Value`
  *   steps                 in which it multiplies a quad of inputs
  *   Weights, Activations  the inputs of a step: of `lanes` outputs, and of one row in every lane
+ *   load_weights<Type>    of a line, with as many steps as it has for all of its quads
  *   Integers, Floats      vectors with a lane for each output
  *   dot(sums, w, a)       adds the products of a step, exactly
  */
@@ -30,14 +31,9 @@ struct Packed {
   }
 
   static void multiply(const PanelProduct& product) {
-    const size_t bytes = panel_bytes(product.blocks);
-    for (size_t output = 0; output < product.outputs; output += Set::panels * panel_outputs) {
-      const std::byte* panels = product.panels + output / panel_outputs * bytes;
-      if (product.outputs - output > (Set::panels - 1) * panel_outputs) {
-        multiply_panels<Set::panels>(product, panels, output);
-      } else {
-        multiply_panels<1>(product, panels, output);
-      }
+    switch (product.type) {
+      case PackedType::q8_0: return multiply_matrix<PackedType::q8_0>(product);
+      case PackedType::q4_0: return multiply_matrix<PackedType::q4_0>(product);
     }
   }
 
@@ -69,10 +65,23 @@ struct Packed {
     Set::store_values(block.values, rounded);
   }
 
+  template <PackedType Type>
+  static void multiply_matrix(const PanelProduct& product) {
+    const size_t bytes = panel_bytes(Type, product.blocks);
+    for (size_t output = 0; output < product.outputs; output += Set::panels * panel_outputs) {
+      const std::byte* panels = product.panels + output / panel_outputs * bytes;
+      if (product.outputs - output > (Set::panels - 1) * panel_outputs) {
+        multiply_panels<Type, Set::panels>(product, panels, output);
+      } else {
+        multiply_panels<Type, 1>(product, panels, output);
+      }
+    }
+  }
+
   /** All rows of some neighbouring panels. */
-  template <size_t Panels>
+  template <PackedType Type, size_t Panels>
   static void multiply_panels(const PanelProduct& product, const std::byte* panels, size_t output) {
-    const size_t bytes = Panels * panel_bytes(product.blocks);
+    const size_t bytes = Panels * panel_bytes(Type, product.blocks);
     // As even as possible: seven rows as four and three keep more sums in flight than six and one.
     const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
     for (size_t piece = 0; piece < pieces; ++piece) {
@@ -80,7 +89,7 @@ struct Packed {
       const size_t rows = product.rows * (piece + 1) / pieces - first;
       // Meanwhile the next panels come from memory, an equal part of them with each piece of the rows.
       const std::byte* ahead = panels + bytes + bytes * piece / pieces;
-      by_rows<Panels, Set::max_rows>(product, {panels, output, first, rows, ahead, cache_line / pieces});
+      by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows, ahead, cache_line / pieces});
     }
   }
 
@@ -95,14 +104,14 @@ struct Packed {
   };
 
   /** Finds the product for exactly that number of rows. */
-  template <size_t Panels, size_t Rows>
+  template <PackedType Type, size_t Panels, size_t Rows>
   static void by_rows(const PanelProduct& product, const Piece& piece) {
     if constexpr (Rows > 1) {
-      if (piece.rows < Rows) return by_rows<Panels, Rows - 1>(product, piece);
+      if (piece.rows < Rows) return by_rows<Type, Panels, Rows - 1>(product, piece);
     }
     const size_t place = piece.first * product.result_stride + piece.output;
     float sums[Rows][Panels * panel_outputs];
-    multiply_piece<Panels, Rows>(product, piece, sums);
+    multiply_piece<Type, Panels, Rows>(product, piece, sums);
     const size_t left = product.outputs - piece.output;
     const size_t width = left < Panels * panel_outputs ? left : Panels * panel_outputs;
     for (size_t row = 0; row < Rows; ++row) {
@@ -115,13 +124,14 @@ struct Packed {
     }
   }
 
-  template <size_t Panels, size_t Rows>
+  template <PackedType Type, size_t Panels, size_t Rows>
   static void multiply_piece(const PanelProduct& product, const Piece& piece,
                              float (&result)[Rows][Panels * panel_outputs]) {
     constexpr size_t panel_vectors = panel_outputs / Set::lanes;
     constexpr size_t vectors = Panels * panel_vectors;
-    Panel panels[Panels];
-    for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at(piece.panels, i, product.blocks);
+    constexpr size_t lines = lines_of(Type);
+    Panel<Type> panels[Panels];
+    for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at<Type>(piece.panels, i, product.blocks);
     const size_t stride = product.activation_stride;
     const std::byte* rows = product.activations + piece.first * stride;
     const std::byte* ahead = piece.ahead;
@@ -135,20 +145,22 @@ struct Packed {
       };
       typename Set::Integers sums[Rows][vectors];
       for (size_t row = 0; row < Rows; ++row) {
-        for (auto& sum : sums[row]) sum = Set::broadcast(block_of(row).correction);
+        for (auto& sum : sums[row]) sum = Set::broadcast(correction<Type>(block_of(row)));
       }
 #pragma GCC unroll 8
-      for (size_t quad = 0; quad < block_quads; ++quad) {
+      for (size_t line = 0; line < lines; ++line) {
         for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
-#pragma GCC unroll 2
-        for (size_t step = 0; step < Set::steps; ++step) {
+#pragma GCC unroll 4
+        for (size_t step = 0; step < block_quads / lines * Set::steps; ++step) {
+          const size_t quad = line + step / Set::steps * lines;
           typename Set::Weights weights[vectors];
           for (size_t v = 0; v < vectors; ++v) {
-            const auto& line = panels[v / panel_vectors].blocks[at].weights[quad];
-            weights[v] = Set::load_weights(line[v % panel_vectors * Set::lanes], step);
+            const auto& bytes = panels[v / panel_vectors].blocks[at].lines[line];
+            weights[v] = Set::template load_weights<Type>(bytes[v % panel_vectors * Set::lanes], step);
           }
           for (size_t row = 0; row < Rows; ++row) {
-            const auto activations = Set::load_activations(block_of(row).values + quad * quad_inputs, step);
+            const auto* values = block_of(row).values + quad * quad_inputs;
+            const auto activations = Set::load_activations(values, step % Set::steps);
             for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::dot(sums[row][v], weights[v], activations);
           }
         }
@@ -167,9 +179,16 @@ struct Packed {
     }
   }
 
-  static Panel panel_at(const std::byte* panels, size_t index, size_t block_count) {
-    const auto* blocks = reinterpret_cast<const PackedBlock*>(panels + index * panel_bytes(block_count));
+  template <PackedType Type>
+  static Panel<Type> panel_at(const std::byte* panels, size_t index, size_t block_count) {
+    const auto* blocks = reinterpret_cast<const PackedBlock<Type>*>(panels + index * panel_bytes(Type, block_count));
     return {blocks, reinterpret_cast<const PackedScales*>(blocks + block_count)};
+  }
+
+  /** What the surplus of the weights amounts to, 128 or 8 times the sum of the activations, with its sign turned. */
+  template <PackedType Type>
+  static int32_t correction(const Block& block) {
+    return Type == PackedType::q8_0 ? block.correction : block.correction / 16;
   }
 };
 

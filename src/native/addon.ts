@@ -255,6 +255,8 @@ export interface RowConversion {
 export interface MatrixProduct {
   /** Values of a row of the matrix and of the activations, whole blocks of 32. */
   inputs: number
+  /** Of the matrix. */
+  type: 'q8_0' | 'q4_0'
   /** One of {@link Addon.kernels}, or `ggml`. */
   kernels: string
   threads: number

@@ -5,7 +5,8 @@ import { loadNative } from '../../src/native/library.ts'
 const native = loadNative()
 const PACKED = native.kernels()
 const BLOCK = 32
-const Q8_BLOCK_BYTES = 34
+const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
+type Type = keyof typeof BLOCK_BYTES
 /** Half precision of 2⁻⁷, a scale of weights. */
 const SCALE_BITS = 0x2000
 const SCALE = 2 ** -7
@@ -14,6 +15,7 @@ interface Problem {
   inputs: number
   outputs: number
   rows: number
+  /** From -128 to 127; of q4_0 the upper four bits count. */
   weight(random: () => number): number
   activation(random: () => number, index: number): number
 }
@@ -34,25 +36,30 @@ const EVEN: Pick<Problem, 'weight' | 'activation'> = {
   activation: (random) => random() * 3,
 }
 
-function fill({ inputs, outputs, rows, weight, activation }: Problem) {
+function fill({ inputs, outputs, rows, weight, activation }: Problem, type: Type) {
   const random = generator(inputs * 31 + outputs * 7 + rows)
-  const bytes = Buffer.alloc((outputs * inputs * Q8_BLOCK_BYTES) / BLOCK)
+  const bytes = Buffer.alloc((outputs * inputs * BLOCK_BYTES[type]) / BLOCK)
   const weights = new Float64Array(outputs * inputs)
   for (let i = 0; i < weights.length; i++) {
-    const block = Math.floor(i / BLOCK) * Q8_BLOCK_BYTES
+    const block = Math.floor(i / BLOCK) * BLOCK_BYTES[type]
     if (i % BLOCK === 0) bytes.writeUInt16LE(SCALE_BITS, block)
-    const value = weight(random)
-    bytes.writeInt8(value, block + 2 + (i % BLOCK))
+    const value = type === 'q8_0' ? weight(random) : weight(random) >> 4
+    if (type === 'q8_0') bytes.writeInt8(value, block + 2 + (i % BLOCK))
+    else setHalf(bytes, block + 2 + (i % 16), i % BLOCK < 16 ? 0 : 4, value + 8)
     weights[i] = value * SCALE
   }
   const activations = Float32Array.from({ length: rows * inputs }, (_, i) => activation(random, i))
-  return { bytes: new Uint8Array(bytes), weights, activations }
+  return { bytes: new Uint8Array(bytes), weights, activations, type }
+}
+
+function setHalf(bytes: Buffer, at: number, shift: number, bits: number): void {
+  bytes[at] = (bytes[at] ?? 0) | (bits << shift)
 }
 
 type Filled = ReturnType<typeof fill>
 
-function multiply({ bytes, activations }: Filled, kernels: string, inputs: number, threads = 2): Promise<Float32Array> {
-  return native.multiplyMatrix(bytes, activations, { inputs, kernels, threads })
+function multiply({ bytes, activations, type }: Filled, kernels: string, inputs: number, threads = 2) {
+  return native.multiplyMatrix(bytes, activations, { inputs, type, kernels, threads })
 }
 
 /** The products in double precision, and how far rounding the activations to 8 bits a block may move each. */
@@ -129,9 +136,11 @@ test('this processor has packed kernels, or is none that they were written for',
   expect(PACKED.length > 0 || process.arch !== 'x64').toBe(true)
 })
 
-describe.each(PACKED)('%s', (kernels) => {
+const TYPES: readonly Type[] = ['q8_0', 'q4_0']
+
+describe.each(PACKED.flatMap((kernels) => TYPES.map((type) => [kernels, type] as const)))('%s, %s', (kernels, type) => {
   test.each(SHAPES)('%s: within the rounding of the activations, no worse than ggml', async (_, problem) => {
-    const filled = fill(problem)
+    const filled = fill(problem, type)
     const { products, bounds } = exact(filled, problem)
     const found = await multiply(filled, kernels, problem.inputs)
     expect(found).toHaveLength(products.length)
@@ -150,7 +159,7 @@ describe.each(PACKED)('%s', (kernels) => {
     '%s: the same to the last bit with any threads, one row at a time, and in all kernels',
     async (...shape) => {
       const [, problem] = shape
-      const filled = fill(problem)
+      const filled = fill(problem, type)
       const found = await multiply(filled, kernels, problem.inputs, 1)
       for (const threads of [2, 5]) expect(await multiply(filled, kernels, problem.inputs, threads)).toEqual(found)
       for (const other of PACKED) expect(await multiply(filled, other, problem.inputs)).toEqual(found)
@@ -163,7 +172,7 @@ describe.each(PACKED)('%s', (kernels) => {
     'an activation of %s leaves no finite number in its row, and the other rows alone',
     async (bad) => {
       const problem: Problem = { inputs: 96, outputs: 20, rows: 3, ...EVEN }
-      const filled = fill(problem)
+      const filled = fill(problem, type)
       const good = await multiply(filled, kernels, problem.inputs)
       filled.activations[96 + 40] = bad
       const found = await multiply(filled, kernels, problem.inputs)
@@ -174,9 +183,9 @@ describe.each(PACKED)('%s', (kernels) => {
 })
 
 describe('bad requests', () => {
-  const rows = new Uint8Array(Q8_BLOCK_BYTES)
+  const rows = new Uint8Array(BLOCK_BYTES.q8_0)
   const call = (weights: Uint8Array, activations: Float32Array, inputs: number, kernels = 'ggml') =>
-    native.multiplyMatrix(weights, activations, { inputs, kernels, threads: 1 })
+    native.multiplyMatrix(weights, activations, { inputs, type: 'q8_0', kernels, threads: 1 })
 
   test.each<[string, () => Promise<unknown>]>([
     ['half a block', () => call(rows, new Float32Array(16), 16)],

@@ -18,29 +18,39 @@ struct Shape {
   size_t inputs;
   size_t outputs;
   size_t rows;
+  PackedType type = PackedType::q8_0;
+
+  size_t block_bytes() const { return type == PackedType::q8_0 ? 34 : 18; }
 };
 
 struct Problem {
   Shape shape;
-  std::vector<std::byte> weights;  // rows of q8_0
+  std::vector<std::byte> weights;  // rows of q8_0 or q4_0
   std::vector<float> activations;
   std::vector<float> addend;
 };
 
-constexpr size_t q8_block_bytes = 34;
 constexpr uint16_t half_scale = 0x2155;  // 0.0104
 
 Problem problem_of(const Shape& shape, std::mt19937& random) {
   Problem problem{shape, {}, {}, {}};
   std::normal_distribution<float> normal;
-  problem.weights.resize(shape.outputs * shape.inputs / block_inputs * q8_block_bytes);
+  problem.weights.resize(shape.outputs * shape.inputs / block_inputs * shape.block_bytes());
   for (auto& byte : problem.weights) byte = static_cast<std::byte>(random() % 3 == 0 ? 0x80 : random() % 256);
-  for (size_t i = 0; i < problem.weights.size(); i += q8_block_bytes) {
+  for (size_t i = 0; i < problem.weights.size(); i += shape.block_bytes()) {
     std::memcpy(&problem.weights[i], &half_scale, sizeof(half_scale));
   }
   for (size_t i = 0; i < shape.rows * shape.inputs; ++i) problem.activations.push_back(normal(random));
   for (size_t i = 0; i < shape.rows * shape.outputs; ++i) problem.addend.push_back(normal(random));
   return problem;
+}
+
+/** One of the 32 weights of a block. */
+int32_t weight_of(const Shape& shape, const std::byte* block, size_t input) {
+  const std::byte* weights = block + 2;
+  if (shape.type == PackedType::q8_0) return static_cast<int8_t>(weights[input]);
+  const auto byte = static_cast<int32_t>(weights[input % 16]);
+  return (input < 16 ? byte % 16 : byte / 16) - 8;
 }
 
 /** Blocks of 32 in order: exact sums of integers, one fused multiplication of each with both scales. */
@@ -51,7 +61,7 @@ float defined_product(const Problem& problem, const float* activations, const st
     for (size_t i = 0; i < block_inputs; ++i) largest = std::fmax(largest, std::fabs(activations[block + i]));
     int32_t sum = 0;
     for (size_t i = 0; i < block_inputs; ++i) {
-      const auto weight = static_cast<int8_t>(weights[block / block_inputs * q8_block_bytes + 2 + i]);
+      const int32_t weight = weight_of(problem.shape, weights + block / block_inputs * problem.shape.block_bytes(), i);
       sum += weight * static_cast<int32_t>(std::nearbyint(activations[block + i] * (127.0F / largest)));
     }
     const float weight_scale = std::ldexp(1024 + (half_scale & 1023), (half_scale >> 10) - 25);
@@ -61,9 +71,10 @@ float defined_product(const Problem& problem, const float* activations, const st
 }
 
 std::vector<float> product_of(const KernelSet& set, const Problem& problem) {
-  const auto& [inputs, outputs, rows] = problem.shape;
-  const PackedMemory memory(PackedMatrix::bytes(inputs, outputs));
-  PackedMatrix matrix(inputs, outputs, memory.data());
+  const auto& [inputs, outputs, rows, type] = problem.shape;
+  const PackedShape shape{type, inputs, outputs};
+  const PackedMemory memory(shape.bytes());
+  PackedMatrix matrix(shape, memory.data());
   matrix.pack(0, outputs, problem.weights.data());
   const size_t stride = matrix.blocks() * set.quantized_block_bytes;
   std::vector<std::byte> quantized(rows * stride);
@@ -71,7 +82,7 @@ std::vector<float> product_of(const KernelSet& set, const Problem& problem) {
     set.quantize(&problem.activations[row * inputs], matrix.blocks(), &quantized[row * stride]);
   }
   std::vector<float> result(rows * outputs);
-  set.multiply({matrix.panels(), matrix.blocks(), outputs, quantized.data(), stride, rows, result.data(), outputs,
+  set.multiply({type, matrix.panels(), matrix.blocks(), outputs, quantized.data(), stride, rows, result.data(), outputs,
                 problem.addend.data()});
   return result;
 }
@@ -84,7 +95,7 @@ size_t differences(const KernelSet& set, const Problem& problem) {
     const size_t output = i % problem.shape.outputs;
     const float expected = problem.addend[i] +
                            defined_product(problem, &problem.activations[row * problem.shape.inputs],
-                                           &problem.weights[output * problem.shape.inputs / block_inputs * q8_block_bytes]);
+                                           &problem.weights[output * problem.shape.inputs / block_inputs * problem.shape.block_bytes()]);
     count += std::memcmp(&found[i], &expected, sizeof(expected)) != 0;
   }
   return count;
@@ -194,9 +205,11 @@ double cell_attention_error(const KernelSet& set, size_t count, std::mt19937& ra
 int main() {
   std::mt19937 random(1);
   std::vector<Problem> problems;
-  for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({96, 37, rows}, random));
-  problems.push_back(problem_of({3072, 48, 12}, random));
-  problems.push_back(problem_of({32, 1, 1}, random));
+  for (const auto type : {PackedType::q8_0, PackedType::q4_0}) {
+    for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({96, 37, rows, type}, random));
+    problems.push_back(problem_of({3072, 48, 12, type}, random));
+    problems.push_back(problem_of({32, 1, 1, type}, random));
+  }
   for (const auto* set : {&avx2, &avxvnni, &avx512vnni}) {
     size_t products = 0;
     size_t different = 0;

@@ -1,4 +1,4 @@
-// Any part of a packed matrix reads as q8_0 has it, and can be replaced so. Prints the number of differences as JSON.
+// Any part of a packed matrix reads as the file has it, and can be replaced so. Prints the number of differences as JSON.
 #include "kernels/packed_matrix.h"
 
 #include <algorithm>
@@ -12,8 +12,6 @@ using namespace tandem::kernels;
 
 namespace {
 
-constexpr size_t block_bytes = 34;
-
 std::vector<std::byte> random_bytes(size_t count, std::mt19937& generator) {
   std::vector<std::byte> bytes(count);
   for (auto& byte : bytes) byte = static_cast<std::byte>(generator());
@@ -21,10 +19,12 @@ std::vector<std::byte> random_bytes(size_t count, std::mt19937& generator) {
 }
 
 /** Differences after parts of any place and size have been read and replaced. */
-size_t differences(size_t inputs, size_t outputs, std::mt19937& generator) {
+size_t differences(const PackedShape& shape, std::mt19937& generator) {
+  const auto [type, inputs, outputs] = shape;
+  const size_t block_bytes = type == PackedType::q8_0 ? 34 : 18;
   const size_t size = inputs / block_inputs * block_bytes * outputs;
-  const PackedMemory memory(PackedMatrix::bytes(inputs, outputs));
-  PackedMatrix matrix(inputs, outputs, memory.data());
+  const PackedMemory memory(shape.bytes());
+  PackedMatrix matrix(shape, memory.data());
   std::vector<std::byte> expected = random_bytes(size, generator);
   matrix.pack(0, outputs, expected.data());
   size_t different = 0;
@@ -39,8 +39,8 @@ size_t differences(size_t inputs, size_t outputs, std::mt19937& generator) {
     std::copy(part.begin(), part.end(), expected.begin() + static_cast<std::ptrdiff_t>(offset));
   }
   // What has been replaced in parts is what packing it at once gives.
-  const PackedMemory again_memory(PackedMatrix::bytes(inputs, outputs));
-  PackedMatrix again(inputs, outputs, again_memory.data());
+  const PackedMemory again_memory(shape.bytes());
+  PackedMatrix again(shape, again_memory.data());
   again.pack(0, outputs, expected.data());
   std::vector<float> row(inputs);
   std::vector<float> again_row(inputs);
@@ -63,8 +63,10 @@ int main() {
   size_t matrices = 0;
   for (const size_t inputs : {32, 96, 896}) {
     for (const size_t outputs : {1, 15, 16, 17, 50}) {
-      different += differences(inputs, outputs, generator);
-      ++matrices;
+      for (const auto type : {PackedType::q8_0, PackedType::q4_0}) {
+        different += differences({type, inputs, outputs}, generator);
+        ++matrices;
+      }
     }
   }
   std::printf("{\"matrices\":%zu,\"different\":%zu}\n", matrices, different);

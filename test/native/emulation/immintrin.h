@@ -32,6 +32,13 @@ inline __m256i dpbusd_256(__m256i sums, __m256i unsigned_bytes, __m256i signed_b
 inline Integers512 dpbusd_512(const Integers512& sums, const Integers512& a, const Integers512& b) {
   return {{dpbusd_256(sums.halves[0], a.halves[0], b.halves[0]), dpbusd_256(sums.halves[1], a.halves[1], b.halves[1])}};
 }
+inline Integers512 and_si512(const Integers512& a, const Integers512& b) {
+  return {{_mm256_and_si256(a.halves[0], b.halves[0]), _mm256_and_si256(a.halves[1], b.halves[1])}};
+}
+inline Integers512 srli_epi16(const Integers512& a, int count) {
+  return {{_mm256_srli_epi16(a.halves[0], count), _mm256_srli_epi16(a.halves[1], count)}};
+}
+inline Integers512 set1_epi8(char value) { return {{_mm256_set1_epi8(value), _mm256_set1_epi8(value)}}; }
 inline Integers512 set1_epi32(int32_t value) { return {{_mm256_set1_epi32(value), _mm256_set1_epi32(value)}}; }
 inline Floats512 set1_ps(float value) { return {{_mm256_set1_ps(value), _mm256_set1_ps(value)}}; }
 /** As the instruction does, this one faults when `memory` is not aligned to its 64 bytes. */
@@ -86,6 +93,9 @@ inline void storeu_ps(float* target, const Floats512& a) {
 #define __m512 emulation::Floats512
 #define _mm256_dpbusd_avx_epi32 emulation::dpbusd_256
 #define _mm512_dpbusd_epi32 emulation::dpbusd_512
+#define _mm512_and_si512 emulation::and_si512
+#define _mm512_srli_epi16 emulation::srli_epi16
+#define _mm512_set1_epi8 emulation::set1_epi8
 #define _mm512_set1_epi32 emulation::set1_epi32
 #define _mm512_set1_ps emulation::set1_ps
 #define _mm512_load_si512 emulation::load_si512
