@@ -10,6 +10,7 @@
 #include <cstring>
 #include <new>
 
+#include "engine/packed_types.h"
 #include "engine/parallel.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/packed_memory.h"
@@ -52,12 +53,12 @@ void forget(const std::byte* source, size_t size) {
 
 /** libllama also puts tensors that it never computes with into the first buffer type: they stay what they are. */
 bool is_packed(const ggml_tensor* tensor) {
-  return tensor->type == GGML_TYPE_Q8_0 && tensor->view_src == nullptr && tensor->ne[1] > 1 && tensor->ne[2] == 1 &&
+  return packed_type(tensor->type) && tensor->view_src == nullptr && tensor->ne[1] > 1 && tensor->ne[2] == 1 &&
          tensor->ne[3] == 1;
 }
 
 kernels::PackedShape shape_of(const ggml_tensor* tensor) {
-  return {kernels::PackedType::q8_0, static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1])};
+  return {*packed_type(tensor->type), static_cast<size_t>(tensor->ne[0]), static_cast<size_t>(tensor->ne[1])};
 }
 
 kernels::PackedMatrix matrix_of(const ggml_tensor* tensor) {

@@ -15,7 +15,7 @@ struct PackedBufferFunctions {
   decltype(&::ggml_nbytes) nbytes = nullptr;
 };
 
-/** The process's buffer type for q8_0 matrices in panels, for good; to be made once. */
+/** The process's buffer type for matrices in panels, for good; to be made once. */
 ggml_backend_buffer_type_t packed_buffer_type(ggml_backend_dev_t cpu, const kernels::KernelSet& kernel_set,
                                               const PackedBufferFunctions& functions);
 

@@ -1,8 +1,7 @@
 #include "engine/weights.h"
 
-#include <optional>
-
 #include "engine/error.h"
+#include "engine/packed_types.h"
 #include "engine/weights_reader.h"
 
 namespace tandem {
@@ -17,10 +16,9 @@ std::string shape_text(const int64_t* shape, size_t dimensions) {
 
 /** What a tensor is packed as, if it is. */
 std::optional<kernels::PackedShape> packed_shape(const TensorDescription& entry, const WeightsPlace& place) {
-  if (place.kernel_set == nullptr || entry.shape.size() != 2) return std::nullopt;
-  if (entry.type != GGML_TYPE_Q8_0 && entry.type != GGML_TYPE_Q4_0) return std::nullopt;
-  const auto type = entry.type == GGML_TYPE_Q8_0 ? kernels::PackedType::q8_0 : kernels::PackedType::q4_0;
-  return kernels::PackedShape{type, static_cast<size_t>(entry.shape[0]), static_cast<size_t>(entry.shape[1])};
+  const auto type = packed_type(entry.type);
+  if (place.kernel_set == nullptr || entry.shape.size() != 2 || !type) return std::nullopt;
+  return kernels::PackedShape{*type, static_cast<size_t>(entry.shape[0]), static_cast<size_t>(entry.shape[1])};
 }
 
 size_t packed_bytes(const std::vector<TensorDescription>& tensors, const WeightsPlace& place) {

@@ -4,7 +4,7 @@
 
 namespace tandem::kernels {
 
-/** Inputs that share a scale, in the weights (ggml's q8_0) as in the activations. */
+/** Inputs that share a scale, in the weights (ggml's q8_0 and q4_0) as in the activations. */
 constexpr size_t block_inputs = 32;
 /** Outputs that are computed side by side, one in each lane of the vectors. */
 constexpr size_t panel_outputs = 16;

@@ -1,8 +1,10 @@
 import { TandemError } from '../errors.ts'
 import type { Addon } from './addon.ts'
 
-/** What can multiply q8_0 matrices on a CPU; each but ggml is named after the instructions that it needs. */
+/** What can multiply matrices of {@link PACKED_TYPES} on a CPU; each but ggml is named after the instructions that it needs. */
 export const KERNELS = ['ggml', 'avx2', 'avxvnni', 'avx512vnni'] as const
+/** Types of ggml that packed kernels multiply (`packed_type` in native/engine/packed_types.h). */
+export const PACKED_TYPES: readonly string[] = ['q8_0', 'q4_0']
 export type Kernels = (typeof KERNELS)[number]
 
 /**
@@ -30,9 +32,17 @@ function fastest(native: Addon): Kernels {
 }
 
 /**
- * Whether T5's attention over heads of this size will be computed by our kernels, as far as can be told without opening the
- * library: every x64 processor since 2013 has one (`has_attention_kernel` in native/engine/attention_operations.cpp).
+ * Whether there will be packed kernels, as far as can be told without opening the library: every x64 processor since 2013
+ * has some.
+ */
+export function mayHavePackedKernels(): boolean {
+  return process.arch === 'x64' && process.env['TANDEM_KERNELS'] !== 'ggml'
+}
+
+/**
+ * Whether T5's attention over heads of this size will then be computed by them (`has_attention_kernel` in
+ * native/engine/attention_operations.cpp).
  */
 export function mayHaveAttentionKernel(headSize: number): boolean {
-  return process.arch === 'x64' && process.env['TANDEM_KERNELS'] !== 'ggml' && headSize % 16 === 0 && headSize <= 256
+  return mayHavePackedKernels() && headSize % 16 === 0 && headSize <= 256
 }

@@ -1,7 +1,7 @@
 import { TandemError } from '../errors.ts'
-import { TENSOR_TYPES, typeName } from '../formats/gguf/types.ts'
+import { typeName } from '../formats/gguf/types.ts'
 import { cellBytes } from '../native/context-memory.ts'
-import { mayHaveAttentionKernel } from '../native/kernels.ts'
+import { mayHaveAttentionKernel, mayHavePackedKernels, PACKED_TYPES } from '../native/kernels.ts'
 import { architectureNumber, architectureOf, arrayLength, type ModelFile } from '../native/model-file.ts'
 import {
   type EngineSettings,
@@ -128,9 +128,9 @@ function encoderDecoderParts(file: ModelFile, size: Size): ModelParts {
   // Position bias, scores and their softmax, [heads, source, source] each; the feed-forward layer before and after its
   // activation.
   const ggmlEncoder = 3 * heads * sourceLength ** 2 + 2 * sourceLength * feedForward
-  // Only where weights of 8 bits are packed does the encoder leave its keys and values in halves to the kernel.
+  // Only where weights are packed does the encoder leave its keys and values in halves to the kernel.
   const isPacked = file.tensors.some(
-    ({ name, type }) => name === 'enc.blk.0.attn_q.weight' && typeName(type) === 'q8_0',
+    ({ name, type }) => name === 'enc.blk.0.attn_q.weight' && PACKED_TYPES.includes(typeName(type)),
   )
   const encoder = hasKernel && isPacked ? kernelEncoder : ggmlEncoder
   // With ggml a step gathers the keys and the values that each row sees, and puts them into the order of heads.
@@ -162,9 +162,12 @@ function decoderOnlyParts(file: ModelFile, size: Size): ModelParts {
 }
 
 function repackedBytes(file: ModelFile): number {
+  // Where libllama computes with our kernels the pages of the mapped file are given back.
+  const plugs = mayHavePackedKernels() && process.platform === 'linux'
   const repacked = file.tensors.filter(
     ({ name, type, shape }) =>
-      REPACKED_TYPES.includes(TENSOR_TYPES.get(type)?.name ?? '') &&
+      REPACKED_TYPES.includes(typeName(type)) &&
+      !(plugs && PACKED_TYPES.includes(typeName(type))) &&
       (shape[1] ?? 1) % 8 === 0 &&
       name !== 'token_embd.weight',
   )

@@ -1,0 +1,18 @@
+#pragma once
+#include <optional>
+
+#include "engine/library.h"
+#include "kernels/packed_layout.h"
+
+namespace tandem {
+
+/** What matrices of a type of ggml's are packed as; nothing where ggml multiplies them. */
+inline std::optional<kernels::PackedType> packed_type(ggml_type type) {
+  switch (type) {
+    case GGML_TYPE_Q8_0: return kernels::PackedType::q8_0;
+    case GGML_TYPE_Q4_0: return kernels::PackedType::q4_0;
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace tandem
