@@ -10,6 +10,8 @@ namespace tandem {
 /** Whether the kernels compute attention over such heads and such keys and values. */
 bool has_attention_kernel(const kernels::KernelSet* kernel_set, int64_t head_size, ggml_type kv_type);
 
+// The next two are for `Graph::custom_into`: their first argument is what they write.
+
 /**
  * Keys `[heads * size, n]` of any row stride -> `[16, size, tiles, heads]` in f16, as `kernels::Attention` reads them; the last
  * tile is filled up with zeros.

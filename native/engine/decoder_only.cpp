@@ -47,8 +47,10 @@ LlamaModelHandle load_model(const DecoderOnlyOptions& options, ggml_backend_dev_
   parameters.progress_callback_user_data = const_cast<CancelFlag*>(&cancel);
   take_log();
   LlamaModelHandle model(llama.llama_model_load_from_file(options.path.c_str(), parameters));
+  // Among it a warning of tokens without texts, which is no complaint.
+  const std::string log = take_log("dummy tokens");
   if (!model && cancel.load()) throw EngineError("aborted", "loading was cancelled");
-  if (!model) throw EngineError("unsupported-model", "llama.cpp cannot load " + options.path + ". " + take_log());
+  if (!model) throw EngineError("unsupported-model", "llama.cpp cannot load " + options.path + ". " + log);
   if (llama.llama_model_has_encoder(model.get())) {
     throw EngineError("unsupported-model", options.path + " has an encoder; it is no decoder-only model");
   }

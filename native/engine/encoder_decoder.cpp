@@ -53,7 +53,7 @@ std::unique_ptr<EncoderDecoder::Source> EncoderDecoder::new_source(size_t length
   const int64_t n = static_cast<int64_t>(length);
   source->context = new_description_context(2 * layers);
   auto* context = source->context.get();
-  for (size_t i = 0; i < layers; ++i) source->attention.layers.push_back(graph_.new_cross_attention(context, n));
+  for (size_t i = 0; i < layers; ++i) source->attention.layers.push_back(graph_.new_keys_and_values(context, n));
   source->buffer = allocate_tensors(context, llama.ggml_backend_dev_buffer_type(device_), "the keys and values of a source");
   if (std::any_of(mask.begin(), mask.end(), [](uint8_t real) { return real == 0; })) {
     // The lowest float and not minus infinity, as transformers does: a source that is masked completely is then

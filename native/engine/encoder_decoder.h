@@ -20,7 +20,7 @@ struct EncoderDecoderOptions : EngineOptions {
   T5Parameters parameters;
   std::vector<TensorDescription> tensors;
   int32_t context_size = 0;
-  /** What multiplies q8_0 matrices on a CPU; null: ggml. */
+  /** What multiplies packed matrices on a CPU; null: ggml. */
   const kernels::KernelSet* kernel_set = nullptr;
 };
 

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <mutex>
+#include <sstream>
+#include <utility>
 
 #include "engine/error.h"
 #include "engine/packed_plug.h"
@@ -176,9 +178,12 @@ bool is_cpu(ggml_backend_dev_t device) {
   return library().ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
 }
 
-std::string take_log() {
+std::string take_log(const std::string& known) {
   std::string text;
-  text.swap(thread_log);
+  std::istringstream lines(std::exchange(thread_log, ""));
+  for (std::string line; std::getline(lines, line);) {
+    if (known.empty() || line.find(known) == std::string::npos) text += line + '\n';
+  }
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   for (auto& character : text) {
     if (character == '\n') character = ' ';

@@ -75,7 +75,7 @@ struct Device {
  */
 void load_library(const LibraryFiles& files, const kernels::KernelSet* kernel_set);
 
-/** What multiplies q8_0 matrices in libllama: a kernel set, or ggml and why. */
+/** What multiplies packed matrices in libllama: a kernel set, or ggml and why. */
 struct LibllamaKernels {
   const kernels::KernelSet* kernel_set = nullptr;
   std::string reason;
@@ -100,7 +100,10 @@ ggml_backend_dev_t device_named(const std::string& name);
 
 bool is_cpu(ggml_backend_dev_t device);
 
-/** What llama.cpp logged as warnings and errors on this thread since the last call; for error messages. */
-std::string take_log();
+/**
+ * What llama.cpp logged as warnings and errors on this thread since the last call, but for lines with `known` in them; for
+ * error messages.
+ */
+std::string take_log(const std::string& known = "");
 
 }  // namespace tandem

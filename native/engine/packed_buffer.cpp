@@ -32,13 +32,13 @@ constexpr size_t counter_bytes = kernels::cache_line;
 /** Bytes that a thread packs before it asks for more. */
 constexpr size_t packed_at_once = 1 << 20;
 
-struct PackedType {
+struct PluggedType {
   ggml_backend_buffer_type type;
   const kernels::KernelSet* kernel_set;
   PackedBufferFunctions functions;
 };
 // Process-wide like the list that it is in.
-PackedType* packed = nullptr;
+PluggedType* packed = nullptr;
 // libllama sets tensors on the thread that loads the model.
 thread_local Packing packing;
 
@@ -132,8 +132,8 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     const size_t pieces = (rows * bytes + activation_bytes - 1) / activation_bytes;
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = rows * piece / pieces;
-      packed->kernel_set->multiply({matrix.type(), matrix.panels(output), matrix.blocks(), end - output, quantized + first * bytes,
-                                    bytes, rows * (piece + 1) / pieces - first,
+      packed->kernel_set->multiply({matrix.type(), matrix.panels(output), matrix.blocks(), end - output,
+                                    quantized + first * bytes, bytes, rows * (piece + 1) / pieces - first,
                                     static_cast<float*>(operation->data) + first * stride + output, stride, nullptr});
     }
   }
@@ -254,7 +254,7 @@ ggml_backend_buffer_type_t packed_buffer_type(ggml_backend_dev_t cpu, const kern
   type.alloc_buffer = allocate;
   type.get_alignment = [](ggml_backend_buffer_type_t) { return kernels::cache_line; };
   type.get_alloc_size = allocated_bytes;
-  packed = new PackedType{{type, cpu, new PackedOperations}, &kernel_set, functions};
+  packed = new PluggedType{{type, cpu, new PackedOperations}, &kernel_set, functions};
   return &packed->type;
 }
 

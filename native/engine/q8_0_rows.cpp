@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t block_values = 32;
 constexpr size_t block_bytes = sizeof(ggml_fp16_t) + block_values;
+constexpr float smallest_scale = 2.94e-39F;
 
 uint32_t bits_of(float value) {
   uint32_t bits;
@@ -44,7 +45,8 @@ int32_t rounded(float value) {
 void quantize_q8_0(const float* values, size_t blocks, uint8_t* target) {
   for (size_t block = 0; block < blocks; ++block, values += block_values, target += block_bytes) {
     const float scale = largest_size(values) / 127.0F;
-    const float inverse = scale != 0 ? 1.0F / scale : 0.0F;
+    // The reciprocal of a scale below 2^-128 is infinite; as a half such a scale is 0, whatever it is multiplied with.
+    const float inverse = scale >= smallest_scale ? 1.0F / scale : 0.0F;
     const ggml_fp16_t half = library().ggml_fp32_to_fp16(scale);
     std::memcpy(target, &half, sizeof(half));
     int8_t quantized[block_values];

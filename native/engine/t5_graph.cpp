@@ -19,7 +19,7 @@ T5Graph::T5Graph(const T5Model& model, const Options& options)
       has_attention_kernel_(has_attention_kernel(options.kernel_set, p_.d_kv, options.kv_type)),
       is_packed_(has_attention_kernel_ && model.is_packed()) {}
 
-KeyValue T5Graph::new_cross_attention(ggml_context* context, int64_t n) const {
+KeyValue T5Graph::new_keys_and_values(ggml_context* context, int64_t n) const {
   const Library& llama = library();
   const auto new_tensor = [&](int64_t columns, int64_t rows) {
     return llama.ggml_new_tensor_3d(context, options_.kv_type, columns, rows, p_.num_heads);
@@ -55,13 +55,14 @@ ggml_tensor* T5Graph::feed_forward(Graph& graph, const T5FeedForward& layer, ggm
   return graph.linear(layer.down, library().ggml_mul(graph.context(), gate, graph.linear(layer.up, h)), x);
 }
 
-// The encoder's keys and values are halves only where weights of 8 bits make a larger difference: ggml has them in f32.
+// The encoder's keys and values are halves only where packed weights make a larger difference: ggml has them in f32.
 struct T5Graph::EncoderInputs {
   int64_t n;
   ggml_tensor* buckets;       // of every distance for our kernel, else of every query's distance to every key
   const float* mask;          // [n] or null
   ggml_tensor* mask_for_ggml;  // likewise
   ggml_tensor* bias;          // of the layer, `position_bias`
+  KeyValue seen;              // for our kernel: written anew by every layer, since memory of its own would be held for each
 };
 
 T5Graph::EncoderInputs T5Graph::encoder_inputs(Graph& graph, int64_t n, const std::vector<float>& mask) const {
@@ -69,14 +70,18 @@ T5Graph::EncoderInputs T5Graph::encoder_inputs(Graph& graph, int64_t n, const st
   std::vector<int32_t> by_distance;  // from -(n - 1) to n - 1
   for (int64_t distance = 1 - n; distance < n; ++distance) by_distance.push_back(relative.bucket(distance));
   const float* masked = mask.empty() ? nullptr : mask.data();
-  if (is_packed_) return {n, graph.indices(std::move(by_distance)), masked, nullptr, nullptr};
+  if (is_packed_) {
+    auto* buckets = graph.indices(std::move(by_distance));
+    return {n, buckets, masked, nullptr, nullptr, new_keys_and_values(graph.context(), n)};
+  }
   std::vector<int32_t> buckets;
   buckets.reserve(static_cast<size_t>(n * n));
   for (int64_t query = 0; query < n; ++query) {
     const auto first = by_distance.begin() + (n - 1 - query);  // key 0
     buckets.insert(buckets.end(), first, first + n);
   }
-  return {n, graph.indices(std::move(buckets)), masked, masked == nullptr ? nullptr : graph.values(mask), nullptr};
+  return {n, graph.indices(std::move(buckets)), masked, masked == nullptr ? nullptr : graph.values(mask), nullptr,
+          {}};
 }
 
 /** `[2 n - 1, heads]` for our kernel, else `[key, query, heads]` with the mask. */
@@ -94,7 +99,7 @@ ggml_tensor* T5Graph::encoder_attention(Graph& graph, const T5Attention& attenti
                                         const EncoderInputs& inputs) const {
   const auto& [q, k, v] = self_projections(graph, attention, norm(graph, x, attention.norm));
   if (!is_packed_) return graph.linear(attention.o, attention_over_scores(graph, {q, k, v}, inputs.bias), x);
-  KeyValue seen = new_cross_attention(graph.context(), inputs.n);
+  KeyValue seen = inputs.seen;
   store_for_kernel(graph, {k, v}, seen);
   auto* mixed = graph.custom({GGML_TYPE_F32, p_.inner(), inputs.n}, {q, seen.k, seen.v, inputs.bias},
                              std::make_unique<EncoderAttention>(*options_.kernel_set, inputs.mask));

@@ -14,7 +14,7 @@ struct KeyValue {
 
 /**
  * What cross-attention keeps of one source: per decoder layer K `[d_kv, n, heads]` and V `[n, d_kv, heads]` for ggml, or K in
- * tiles and V `[d_kv, n, heads]` for our kernel (`T5Graph::new_cross_attention`).
+ * tiles and V `[d_kv, n, heads]` for our kernel (`T5Graph::new_keys_and_values`).
  */
 struct CrossAttention {
   std::vector<KeyValue> layers;
@@ -54,8 +54,8 @@ class T5Graph {
   };
   T5Graph(const T5Model& model, const Options& options);
 
-  /** Tensors for the keys and values of a source of `n` tokens in one decoder layer. */
-  KeyValue new_cross_attention(ggml_context* context, int64_t n) const;
+  /** Tensors for the keys and values of a source of `n` tokens in one layer. */
+  KeyValue new_keys_and_values(ggml_context* context, int64_t n) const;
 
   /** Whether a row gets the same to the last bit whatever other rows there are; ggml's products promise no such thing. */
   bool computes_rows_apart() const { return is_packed_; }

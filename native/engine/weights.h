@@ -30,7 +30,7 @@ bool is_matrix_type(ggml_type type);
 /** Where weights go and how. */
 struct WeightsPlace {
   ggml_backend_dev_t device;
-  /** What multiplies matrices of q8_0 and q4_0, which are packed for it; null: ggml, and the weights stay as the file has them. */
+  /** What multiplies matrices that can be packed; null: ggml, and the weights stay as the file has them. */
   const kernels::KernelSet* kernel_set;
   int32_t threads;  // that read a file into the memory of a CPU
 };

@@ -11,7 +11,8 @@ namespace tandem {
 
 namespace {
 
-constexpr size_t piece_bytes = 256 << 10;  // stays in a core's second cache between being read and being packed
+constexpr size_t piece_bytes = 4 << 20;  // large enough for the disk, small beside any model
+constexpr size_t packed_piece_bytes = 256 << 10;  // stays in a core's second cache until it is packed
 
 /** Bytes of one tensor that a thread reads at once. */
 struct Piece {
@@ -26,7 +27,7 @@ std::vector<Piece> pieces_of(const std::vector<WeightsTarget>& targets) {
     size_t length = piece_bytes;
     if (target.packed != nullptr) {
       const size_t panel = target.tensor->nb[1] * kernels::panel_outputs;
-      length = std::max<size_t>(1, piece_bytes / panel) * panel;
+      length = std::max<size_t>(1, packed_piece_bytes / panel) * panel;
     }
     for (size_t first = 0; first < target.entry.size; first += length) {
       pieces.push_back({&target, first, std::min<size_t>(length, target.entry.size - first)});

@@ -9,7 +9,7 @@ namespace tandem::kernels {
 
 /**
  * Attention in one pass over the keys with a running maximum (Milakov and Gimelshein 2018, Online normalizer calculation
- * for softmax): keys and values are read once, a tile at a time, and there is no table of scores.
+ * for softmax): keys and values are read a few tiles at a time, and there is no table of scores.
  *
  * `InstructionSet` as in packed_product.h; it also has `load`, `load_halves`, `store_halves`, `maximum`,
  * `largest_of_lanes` and `sum_of_lanes`.
@@ -21,7 +21,9 @@ struct Attending {
   static constexpr size_t vectors = tile_keys / Set::lanes;
   /** Rows whose sums stay in registers beside a vector of keys or values. */
   static constexpr size_t max_rows = 12 / vectors;
+  /** Keys that are weighed at once: what a row costs beside its products is shared by all of them. */
   static constexpr size_t chunk_keys = 4 * tile_keys;
+  /** Cells from which keys are fetched before they are needed: two turns of four take as long as the memory. */
   static constexpr size_t cells_ahead = 8;
 
   static void to_halves(const float* values, size_t count, uint16_t* halves) {
@@ -129,8 +131,8 @@ struct Attending {
     // Bounded, because an infinity is no integer; what is below the bound becomes 0 at the end.
     const float n = std::nearbyintf((x > smallest ? x : smallest) * log2_e);
     const float r = (x - n * ln_2_high) - n * ln_2_low;
-    const float series =
-        1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120 + r * (1.0F / 720 + r * (1.0F / 5040)))))));
+    const float end = 1.0F / 120 + r * (1.0F / 720 + r * (1.0F / 5040));
+    const float series = 1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * end))));
     const uint32_t bits = (static_cast<uint32_t>(static_cast<int32_t>(n)) + 127) << 23;
     float power;
     std::memcpy(&power, &bits, sizeof(power));
@@ -246,12 +248,12 @@ struct Attending {
     if constexpr (Count > 1) {
       if (rows.count < Count) return add_rows<Count - 1>(task, chunk, rows, weights);
     }
-    float* output = task.output + rows.first * task.output_stride;
+    const auto output = [&](size_t row, size_t at) { return task.output + (rows.first + row) * task.output_stride + at; };
     const uint16_t* values = task.values + chunk.first * task.head_size;
     for (size_t i = 0; i < task.head_size; i += vectors * Set::lanes) {
       Floats sums[Count][vectors];
       for (size_t row = 0; row < Count; ++row) {
-        for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::load(output + row * task.output_stride + i + v * Set::lanes);
+        for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::load(output(row, i + v * Set::lanes));
       }
       for (size_t j = 0; j < chunk.count; ++j) {
         Floats value[vectors];
@@ -262,7 +264,7 @@ struct Attending {
         }
       }
       for (size_t row = 0; row < Count; ++row) {
-        for (size_t v = 0; v < vectors; ++v) Set::store(output + row * task.output_stride + i + v * Set::lanes, sums[row][v]);
+        for (size_t v = 0; v < vectors; ++v) Set::store(output(row, i + v * Set::lanes), sums[row][v]);
       }
     }
   }

@@ -68,11 +68,12 @@ class PackedPlace {
 
 /** Calls `visit(block, first byte within it, bytes)` for every block that has a part of the bytes from `offset` on. */
 template <typename Visit>
-void for_each_block(size_t block_bytes, size_t offset, size_t size, Visit visit) {
+void for_each_block(PackedType type, size_t offset, size_t size, Visit visit) {
+  const size_t bytes = block_bytes(type);
   for (const size_t end = offset + size; offset < end;) {
-    const size_t first = offset % block_bytes;
-    const size_t count = std::min(block_bytes - first, end - offset);
-    visit(offset / block_bytes, first, count);
+    const size_t first = offset % bytes;
+    const size_t count = std::min(bytes - first, end - offset);
+    visit(offset / bytes, first, count);
     offset += count;
   }
 }
@@ -80,7 +81,7 @@ void for_each_block(size_t block_bytes, size_t offset, size_t size, Visit visit)
 }  // namespace
 
 void PackedMatrix::read(size_t offset, size_t size, std::byte* rows) const {
-  for_each_block(block_bytes(type()), offset, size, [&](size_t index, size_t first, size_t count) {
+  for_each_block(type(), offset, size, [&](size_t index, size_t first, size_t count) {
     const size_t output = index / blocks();
     std::byte block[most_block_bytes];
     PackedPlace(shape_, panel_of(output), output, index % blocks()).get(block);
@@ -90,7 +91,7 @@ void PackedMatrix::read(size_t offset, size_t size, std::byte* rows) const {
 }
 
 void PackedMatrix::write(size_t offset, size_t size, const std::byte* rows) {
-  for_each_block(block_bytes(type()), offset, size, [&](size_t index, size_t first, size_t count) {
+  for_each_block(type(), offset, size, [&](size_t index, size_t first, size_t count) {
     const size_t output = index / blocks();
     PackedPlace place(shape_, panel_of(output), output, index % blocks());
     std::byte block[most_block_bytes];
@@ -102,14 +103,14 @@ void PackedMatrix::write(size_t offset, size_t size, const std::byte* rows) {
 }
 
 void PackedMatrix::pack(size_t first, size_t count, const std::byte* rows) {
-  const size_t block_size = block_bytes(type());
+  const size_t bytes = block_bytes(type());
   for (size_t row = 0; row < count; row += panel_outputs) {
     std::byte* panel = panel_of(first + row);
     const size_t present = std::min(panel_outputs, count - row);
     if (present < panel_outputs) std::memset(panel, 0, panel_bytes(type(), blocks()));
     for (size_t at = 0; at < blocks(); ++at) {
       for (size_t output = 0; output < present; ++output) {
-        PackedPlace(shape_, panel, output, at).set(rows + ((row + output) * blocks() + at) * block_size);
+        PackedPlace(shape_, panel, output, at).set(rows + ((row + output) * blocks() + at) * bytes);
       }
     }
   }

@@ -27,8 +27,8 @@ inline float exponential(float x) {
   const float rounded = bounded * log2_e + rounding;
   const float n = rounded - rounding;
   const float r = (bounded - n * ln_2_high) - n * ln_2_low;
-  const float series =
-      1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120 + r * (1.0F / 720 + r * (1.0F / 5040)))))));
+  const float end = 1.0F / 120 + r * (1.0F / 720 + r * (1.0F / 5040));
+  const float series = 1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * end))));
   uint32_t bits;
   std::memcpy(&bits, &rounded, sizeof(bits));
   bits = (bits + 127) << 23;  // the last bits of `rounded` are n

@@ -1,7 +1,6 @@
 #include "sampling/step_collector.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "engine/error.h"

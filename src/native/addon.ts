@@ -15,7 +15,7 @@ export interface LibraryFiles {
   llama: string
 }
 
-/** What multiplies q8_0 matrices of the models that libllama runs on a CPU. */
+/** What multiplies packed matrices (q8_0, q4_0) of the models that libllama runs on a CPU. */
 export interface LibllamaKernels {
   /** One of {@link Addon.kernels}, or `ggml`. */
   kernels: string
@@ -83,7 +83,7 @@ export interface EngineOptions {
 export interface EncoderDecoderOptions extends EngineOptions {
   parameters: T5Parameters
   tensors: WeightTensor[]
-  /** What multiplies q8_0 matrices on a CPU: one of {@link Addon.kernels}, or `ggml`. */
+  /** What multiplies packed matrices on a CPU: one of {@link Addon.kernels}, or `ggml`. */
   kernels: string
   /** Cells of decoder self-attention, shared by all sequences (a token each), and the longest source. */
   contextSize: number
@@ -203,7 +203,7 @@ export interface StepResult {
   beams: Int32Array
   /** `[groups]`: how many of the ids are each group's. */
   counts: Int32Array
-  /** `[outputs]`, of the edited logits. */
+  /** `[outputs]`, of the edited logits; 0 when rows compete. */
   logSumExp: Float32Array
   /** `[outputs × vocabulary]`, empty unless asked for. */
   logits: Float32Array
@@ -302,7 +302,7 @@ export interface Addon {
   mappedLibrary(): string | null
   /**
    * Opens the libraries, once per process; again with the same directory it does nothing. `kernels`: what libllama is to
-   * multiply q8_0 matrices with on a CPU, one of {@link Addon.kernels} or `ggml`.
+   * multiply packed matrices with on a CPU, one of {@link Addon.kernels} or `ggml`.
    */
   loadLibrary(files: LibraryFiles & { kernels: string }): void
   /** Opens a shared library and what it depends on, for good; the reason if that fails. */
@@ -313,11 +313,11 @@ export interface Addon {
    * `invalid-file` for a value that the type cannot hold: NaN, infinity, or beyond half precision where that counts.
    */
   convertRows(source: Uint8Array, conversion: RowConversion): Promise<Uint8Array>
-  /** Our kernels for q8_0 matrices that this processor can run, the fastest first; named after their instructions. */
+  /** Our kernels for packed matrices that this processor can run, the fastest first; named after their instructions. */
   kernels(): string[]
-  /** What libllama multiplies q8_0 matrices with, once the libraries are open: a process-wide choice. */
+  /** What libllama multiplies packed matrices with, once the libraries are open: a process-wide choice. */
   libllamaKernels(): LibllamaKernels
-  /** Rows of q8_0 times rows of activations, as a layer of a model computes it: `[rows × outputs]`. */
+  /** Rows of a type that can be packed times rows of activations, as a layer of a model computes it: `[rows × outputs]`. */
   multiplyMatrix(weights: Uint8Array, activations: Float32Array, product: MatrixProduct): Promise<Float32Array>
   /** Bytes per second at which `threads` threads together read `mebibytes` of memory; `native/engine/read_bandwidth.h`. */
   measureReadBandwidth(mebibytes: number, threads: number): Promise<number>

@@ -28,7 +28,7 @@ let kernels: KernelsInUse | null = null
 /** What stood in the way of the variants that were tried before `current`, or before all of them failed. */
 let obstacles: VariantObstacle[] = []
 
-/** What multiplies the q8_0 matrices of models on a CPU: `ggml`, or the instructions of our own kernels. */
+/** What multiplies the packed matrices (q8_0, q4_0) of models on a CPU: `ggml`, or the instructions of our own kernels. */
 export interface KernelsInUse {
   /** For T5 models. */
   t5: string
@@ -48,7 +48,7 @@ export interface NativeDescription {
   loaded: { variant: Variant; directory: string } | null
   /** The variants that were tried first. */
   tried: VariantObstacle[]
-  /** What multiplies q8_0 matrices; null when no variant runs. */
+  /** What multiplies packed matrices; null when no variant runs. */
   kernels: KernelsInUse | null
 }
 

@@ -5,7 +5,7 @@ import { chooseDevice } from './devices.ts'
 import { chooseKernels } from './kernels.ts'
 import { checkLibllamaMetadata } from './libllama-limits.ts'
 import { asTandemError, loadNative, translate } from './library.ts'
-import { architectureNumber, architectureOf, arrayLength, type ModelFile } from './model-file.ts'
+import { architectureOf, arrayLength, type ModelFile } from './model-file.ts'
 import { type OpenOptions, resolveOpenOptions } from './open-options.ts'
 import { t5Parameters } from './t5-parameters.ts'
 
@@ -115,8 +115,10 @@ function ignoreDisposed(error: unknown): void {
  * in a number of their own, which would then be another one.
  */
 function unreadVocabularySize(file: ModelFile): number {
-  const tokens = arrayLength(file.metadata.get('tokenizer.ggml.tokens'))
-  return (architectureNumber(file, 'vocab_size') ?? tokens) === tokens ? tokens : 0
+  const tokens = file.metadata.get('tokenizer.ggml.tokens')
+  if (tokens?.items !== 'string') return 0
+  const count = file.metadata.get(`${architectureOf(file)}.vocab_size`)
+  return count === undefined || count.value === arrayLength(tokens) ? arrayLength(tokens) : 0
 }
 
 /**

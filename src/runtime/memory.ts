@@ -32,7 +32,7 @@ export interface MemoryEstimate {
   kvType: 'f32' | 'f16'
   /** Node.js with Tandem and the libraries of llama.cpp. */
   program: number
-  /** The vocabulary, in the tokenizer and in llama.cpp. */
+  /** The vocabulary, in the tokenizer, and in llama.cpp where that tokenizes. */
   vocabulary: number
   /** Bytes of the weights, with what llama.cpp keeps repacked. */
   weights: number
@@ -162,7 +162,8 @@ function decoderOnlyParts(file: ModelFile, size: Size): ModelParts {
 }
 
 function repackedBytes(file: ModelFile): number {
-  // Where libllama computes with our kernels the pages of the mapped file are given back.
+  // Where libllama computes with our kernels the pages of the mapped file are given back. That AMX or another program's
+  // llama.cpp keep them away, nobody knows before the library is open.
   const plugs = mayHavePackedKernels() && process.platform === 'linux'
   const repacked = file.tensors.filter(
     ({ name, type, shape }) =>

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { convert } from '../../src/convert/convert.ts'
 import { TandemError } from '../../src/errors.ts'
+import { GGML_TYPES } from '../../src/formats/gguf/types.ts'
+import { writeGguf } from '../../src/formats/gguf/write.ts'
 import { type FolderDescription, golden, makeFolder } from '../golden/convert-folder.ts'
 import { readJson } from '../golden/reference.ts'
 
@@ -48,6 +50,7 @@ vi.mock('node:fs/promises', async (importOriginal) => {
       read: moving('read'),
       write: moving('write'),
       sync: failing('sync', handle.sync.bind(handle)),
+      datasync: failing('datasync', handle.datasync.bind(handle)),
       stat: failing('fstat', handle.stat.bind(handle)),
       close: failing('close', handle.close.bind(handle)),
     })
@@ -134,6 +137,28 @@ describe.each(Object.keys(CALLS))('%s', (code) => {
     while (await attempt(call, code, count + 1)) count++
     if (call !== 'rm') expect(count).toBeGreaterThan(0)
   })
+})
+
+// What is flushed meanwhile begins after 64 MiB, more than the folder's conversion writes.
+it.each(['EIO', 'ENOSPC'])('%s of a flush while a large file is written', async (code) => {
+  const tensors = [{ name: 'x', type: GGML_TYPES.f32, shape: [1024, 20_480] }]
+  let asked = 0
+  const pieces = async function* () {
+    for (let i = 0; i < 20; i++) {
+      asked++
+      yield new Uint8Array(4_194_304)
+    }
+  }
+  await rm(output, { force: true })
+  const write = () => writeGguf(output, { metadata: new Map(), tensors }, { data: pieces })
+  disk.state.fault = { call: 'datasync', code, left: 1 }
+  await expect(write()).rejects.toMatchObject({ code: 'io', message: expect.stringContaining(code) as string })
+  expect(await readdir(join(directory, 'out'))).toEqual([])
+  // The first flush begins behind the sixteenth piece; nothing is computed for a disk that takes no more.
+  expect(asked).toBeLessThan(20)
+  await write()
+  expect((await readFile(output)).length).toBeGreaterThan(80_000_000)
+  await rm(output)
 })
 
 it.each([1, 7, 4096])('reads and writes of at most %i bytes give the same file', async (atOnce) => {

@@ -130,10 +130,14 @@ describe('memory', () => {
     const folder = await zeroModel('large', { hidden: 896, feedForward: 4864, layers: 12 })
     const large = join(directory, 'large.gguf')
     await convert(folder, { output: large })
+    const largeInFour = join(directory, 'large-q4_0.gguf')
+    await convert(folder, { output: largeInFour, quantization: 'q4_0' })
     const works: [string, { contextSize: number; numBeams: number; sourceLength: number }][] = [
       [join(directory, 'nano-chatlm-q8_0.gguf'), { contextSize: 2048, numBeams: 5, sourceLength: 512 }],
+      [join(directory, 'nano-chatlm-q8_0.gguf'), { contextSize: 2048, numBeams: 5, sourceLength: 2048 }],
       [join(directory, 'nano-qwen-q8_0.gguf'), { contextSize: 1024, numBeams: 4, sourceLength: 700 }],
       [large, { contextSize: 600, numBeams: 2, sourceLength: 512 }],
+      [largeInFour, { contextSize: 600, numBeams: 2, sourceLength: 512 }],
     ]
     for (const [path, work] of works) {
       const { memory } = await inspect(path, work)

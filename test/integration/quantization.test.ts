@@ -51,6 +51,47 @@ describe('rows', () => {
     ['mxfp4', 1.43e-1],
   ]
 
+  /** ggml's `quantize_row_q8_0_ref`: the scale in single precision, its inverse, and `roundf`. */
+  function q8_0(block: Float32Array): number[] {
+    const scale = Math.fround(block.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) / 127)
+    const inverse = scale === 0 ? 0 : Math.fround(1 / scale)
+    return [...block].map((value) => {
+      const quantized = Math.fround(value * inverse)
+      return Math.sign(quantized) * Math.floor(Math.abs(quantized) + 0.5)
+    })
+  }
+
+  async function halves(values: Float32Array): Promise<Uint16Array> {
+    return new Uint16Array((await convertRows(bytesOf(values), to('f16'))).slice().buffer)
+  }
+
+  it.each([
+    ['halves, which go away from zero', (i: number) => (i === 0 ? 127 : i - 16.5)],
+    [
+      'the numbers before and after a half',
+      (i: number) => (i === 0 ? 127 : (i - 16.5) * (1 + ((i % 3) - 1) * 2 ** -23)),
+    ],
+    ['the number before 0.5, which is no half', (i: number) => (i === 0 ? 127 : 0.5 - 2 ** -25)],
+    ['zeros', () => 0],
+    ['small numbers', (i: number) => (i - 15.3) * 1e-30],
+    ['numbers just below halves', (i: number) => (i === 0 ? 127 : (i - 16.5) * (1 - 2 ** -24))],
+    ['the largest that there are', (i: number) => (i % 2 === 0 ? 65504 : -65504) * Math.cos(i)],
+    ['any', (i: number) => Math.sin(i * i) / (1 + (i % 7))],
+  ])('in q8_0 are what its definition makes of %s', async (_, valueAt) => {
+    const values = Float32Array.from({ length: ROW }, (_, i) => valueAt(i % 32) * (i < 512 ? 1 : -1))
+    const packed = await convertRows(bytesOf(values), to('q8_0'))
+    const view = new DataView(packed.buffer, packed.byteOffset)
+    for (let block = 0; block < ROW / 32; block++) {
+      const largest = values
+        .subarray(block * 32, block * 32 + 32)
+        .reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+      const [half] = await halves(Float32Array.of(largest / 127, ...new Array<number>(ROW - 1).fill(0)))
+      expect(view.getUint16(block * 34, true)).toBe(half)
+      const found = [...new Int8Array(packed.buffer, packed.byteOffset + block * 34 + 2, 32)]
+      expect(found).toEqual(q8_0(values.subarray(block * 32, block * 32 + 32)).map((value) => value + 0))
+    }
+  })
+
   it.each(ERRORS)('in %s come back with a relative error of %d', async (type, expected) => {
     const values = uniform(64)
     const packed = await convertRows(bytesOf(values), to(type))

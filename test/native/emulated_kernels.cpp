@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Shape {
   size_t outputs;
   size_t rows;
   PackedType type = PackedType::q8_0;
+  bool adds = true;
 
   size_t block_bytes() const { return type == PackedType::q8_0 ? 34 : 18; }
 };
@@ -27,7 +29,7 @@ struct Problem {
   Shape shape;
   std::vector<std::byte> weights;  // rows of q8_0 or q4_0
   std::vector<float> activations;
-  std::vector<float> addend;
+  std::vector<float> addend;  // or nothing
 };
 
 constexpr uint16_t half_scale = 0x2155;  // 0.0104
@@ -41,6 +43,7 @@ Problem problem_of(const Shape& shape, std::mt19937& random) {
     std::memcpy(&problem.weights[i], &half_scale, sizeof(half_scale));
   }
   for (size_t i = 0; i < shape.rows * shape.inputs; ++i) problem.activations.push_back(normal(random));
+  if (!shape.adds) return problem;
   for (size_t i = 0; i < shape.rows * shape.outputs; ++i) problem.addend.push_back(normal(random));
   return problem;
 }
@@ -71,7 +74,7 @@ float defined_product(const Problem& problem, const float* activations, const st
 }
 
 std::vector<float> product_of(const KernelSet& set, const Problem& problem) {
-  const auto& [inputs, outputs, rows, type] = problem.shape;
+  const auto& [inputs, outputs, rows, type, adds] = problem.shape;
   const PackedShape shape{type, inputs, outputs};
   const PackedMemory memory(shape.bytes());
   PackedMatrix matrix(shape, memory.data());
@@ -83,7 +86,7 @@ std::vector<float> product_of(const KernelSet& set, const Problem& problem) {
   }
   std::vector<float> result(rows * outputs);
   set.multiply({type, matrix.panels(), matrix.blocks(), outputs, quantized.data(), stride, rows, result.data(), outputs,
-                problem.addend.data()});
+                adds ? problem.addend.data() : nullptr});
   return result;
 }
 
@@ -93,15 +96,14 @@ size_t differences(const KernelSet& set, const Problem& problem) {
   for (size_t i = 0; i < found.size(); ++i) {
     const size_t row = i / problem.shape.outputs;
     const size_t output = i % problem.shape.outputs;
-    const float expected = problem.addend[i] +
-                           defined_product(problem, &problem.activations[row * problem.shape.inputs],
-                                           &problem.weights[output * problem.shape.inputs / block_inputs * problem.shape.block_bytes()]);
+    const size_t weights = output * problem.shape.inputs / block_inputs * problem.shape.block_bytes();
+    float expected =
+        defined_product(problem, &problem.activations[row * problem.shape.inputs], &problem.weights[weights]);
+    if (problem.shape.adds) expected += problem.addend[i];
     count += std::memcmp(&found[i], &expected, sizeof(expected)) != 0;
   }
   return count;
 }
-
-constexpr size_t head_size = 48;
 
 // Numbers from 1 to 2 and their negatives in half precision.
 uint16_t random_half(std::mt19937& random) { return static_cast<uint16_t>(0x3c00 | random() % 1024 | random() % 2 << 15); }
@@ -109,6 +111,7 @@ double number(uint16_t bits) { return ((bits & 0x8000) != 0 ? -1 : 1) * (1 + (bi
 
 /** What one row of attention is by definition, in double precision. */
 struct Defined {
+  size_t head_size;
   const float* query;
   const uint16_t* keys;  // [cell][stride]
   const uint16_t* values;
@@ -153,8 +156,18 @@ std::vector<float> normals(size_t count, std::mt19937& random) {
   return values;
 }
 
-/** Rows over `count` keys whose bias moves by one key from row to row, some of them masked: the largest error. */
-double attention_error(const KernelSet& set, size_t rows, size_t count, std::mt19937& random) {
+/** Rows over keys whose bias moves by one key from row to row. */
+struct Attended {
+  size_t head_size;
+  size_t rows;
+  size_t count;
+  size_t hidden = 0;  // of the first keys
+  float mask = -INFINITY;
+};
+
+/** Some of the keys are masked: the largest error. */
+double attention_error(const KernelSet& set, const Attended& attended, std::mt19937& random) {
+  const auto [head_size, rows, count, hidden, masked] = attended;
   const Cells cells(count, head_size, random);
   std::vector<uint16_t> tiles(key_tiles_size(count, head_size));
   for (size_t j = 0; j < count; ++j) {
@@ -165,13 +178,15 @@ double attention_error(const KernelSet& set, size_t rows, size_t count, std::mt1
   const auto queries = normals(rows * head_size, random);
   const auto bias = normals(count + rows, random);
   std::vector<float> mask(count);
-  for (size_t j = 1; j < count; ++j) mask[j] = random() % 7 == 0 ? -INFINITY : 0.0F;
+  for (size_t j = 1; j < count; ++j) mask[j] = random() % 7 == 0 ? masked : 0.0F;
+  for (size_t j = 0; j < hidden; ++j) mask[j] = masked;
+  mask.back() = 0;
   std::vector<float> output(rows * head_size);
   set.attend({queries.data(), head_size, rows, tiles.data(), cells.values.data(), head_size, count, &bias[rows], -1,
               mask.data(), output.data(), head_size});
   double largest = 0;
   for (size_t row = 0; row < rows; ++row) {
-    Defined defined{&queries[row * head_size], cells.keys.data(), cells.values.data(), head_size, {}, {}};
+    Defined defined{head_size, &queries[row * head_size], cells.keys.data(), cells.values.data(), head_size, {}, {}};
     for (size_t j = 0; j < count; ++j) {
       defined.cells.push_back(static_cast<int32_t>(j));
       defined.bias.push_back(double{bias[rows - row + j]} + mask[j]);
@@ -183,12 +198,12 @@ double attention_error(const KernelSet& set, size_t rows, size_t count, std::mt1
 }
 
 /** The second of two heads over `count` cells in a given order. */
-double cell_attention_error(const KernelSet& set, size_t count, std::mt19937& random) {
-  constexpr size_t stride = 2 * head_size;
+double cell_attention_error(const KernelSet& set, size_t head_size, size_t count, std::mt19937& random) {
+  const size_t stride = 2 * head_size;
   const Cells cells(64, stride, random);
   const auto query = normals(head_size, random);
   auto bias = normals(count, random);
-  Defined defined{query.data(), &cells.keys[head_size], &cells.values[head_size], stride, {}, {}};
+  Defined defined{head_size, query.data(), &cells.keys[head_size], &cells.values[head_size], stride, {}, {}};
   for (size_t j = 0; j < count; ++j) {
     if (j > 0 && random() % 7 == 0) bias[j] = -INFINITY;
     defined.cells.push_back(static_cast<int32_t>(j * 37 % 64));
@@ -209,6 +224,8 @@ int main() {
     for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({96, 37, rows, type}, random));
     problems.push_back(problem_of({3072, 48, 12, type}, random));
     problems.push_back(problem_of({32, 1, 1, type}, random));
+    // Two panels of which the second is not full, and nothing to add to.
+    for (size_t rows = 1; rows <= 7; ++rows) problems.push_back(problem_of({96, 27, rows, type, false}, random));
   }
   for (const auto* set : {&avx2, &avxvnni, &avx512vnni}) {
     size_t products = 0;
@@ -219,9 +236,17 @@ int main() {
     }
     double error = 0;
     for (size_t rows = 1; rows <= max_attention_rows; ++rows) {
-      for (const size_t count : {1, 53, 150}) error += attention_error(*set, rows, count, random);
+      for (const size_t count : {1, 53, 150}) error += attention_error(*set, {48, rows, count}, random);
     }
-    for (size_t count = 1; count <= 53; ++count) error += cell_attention_error(*set, count, random);
+    for (const size_t head_size : {16, 80, 128, 256}) {
+      for (const size_t count : {64, 65}) error += attention_error(*set, {head_size, 7, count}, random);
+      for (const size_t count : {3, 16, 40}) error += cell_attention_error(*set, head_size, count, random);
+    }
+    // Nothing is seen before the second turn, by either of the masks that callers use.
+    for (const float mask : {-INFINITY, std::numeric_limits<float>::lowest()}) {
+      error += attention_error(*set, {64, 5, 150, 70, mask}, random);
+    }
+    for (size_t count = 1; count <= 53; ++count) error += cell_attention_error(*set, 48, count, random);
     std::printf("{\"kernels\": \"%s\", \"products\": %zu, \"different\": %zu, \"attentionError\": %g}\n", set->name,
                 products, different, error);
   }

@@ -18,7 +18,7 @@ export class StoredStrings {
   readonly items = 'string'
   readonly length: number
   #parts: { bytes: Buffer; first: number }[] = []
-  readonly #places: Uint32Array
+  #places: Uint32Array
   #count = 0
   #decoded: GgufText[] | undefined
 
@@ -47,6 +47,7 @@ export class StoredStrings {
     }
     this.#decoded = decoded
     this.#parts = []
+    this.#places = new Uint32Array()
     return decoded
   }
 }

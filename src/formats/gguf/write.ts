@@ -81,6 +81,7 @@ class Sink {
     if (this.signal?.aborted === true) {
       throw new TandemError('aborted', `Writing ${this.path} was aborted`, { cause: this.signal.reason })
     }
+    if (this.flushFailure !== undefined) throw this.flushFailure
     for (let written = 0; written < bytes.length; ) {
       const { bytesWritten } = await this.handle.write(bytes, written, bytes.length - written, this.position)
       if (bytesWritten === 0) throw new TandemError('io', `${this.path} takes no more bytes at ${this.position}`)
