@@ -1,5 +1,6 @@
 import { TandemError } from '../errors.ts'
-import { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { makeBackend } from '../tokenizer/backend.ts'
+import { parseTokenizerConfig } from '../tokenizer/config.ts'
 import { readModel } from './architectures/registry.ts'
 import { fieldsOf, type ModelFolder, openFolder } from './folder.ts'
 import { folderTensors } from './folder-tensors.ts'
@@ -38,7 +39,8 @@ export async function openFolderSource(directory: string, quantization: Quantiza
 
 /** What the new file could not be used with is found now; rows that no token uses are filled as llama.cpp does. */
 function checkTokenizer({ tokenizer, tokenizerConfig }: ModelFolder, rows: number): string[] {
-  const { vocabularySize } = new Tokenizer(tokenizer.text, tokenizerConfig?.text)
+  const config = tokenizerConfig === undefined ? undefined : parseTokenizerConfig(tokenizerConfig.text)
+  const vocabularySize = makeBackend(tokenizer.content, config).backend.getVocabSize(true)
   if (vocabularySize > rows) {
     throw new TandemError('invalid-file', 'The tokenizer has more tokens than the model', {
       expected: `at most ${rows}, the vocab_size of config.json`,

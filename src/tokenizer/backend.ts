@@ -33,7 +33,11 @@ export function loadBackend(tokenizerJson: string, config: TokenizerConfig | und
       received: `${tokenizerJson.length}`,
     })
   }
-  const file = parseObject(tokenizerJson, 'tokenizer.json')
+  return makeBackend(parseObject(tokenizerJson, 'tokenizer.json'), config)
+}
+
+/** The same of a `tokenizer.json` that has been parsed. */
+export function makeBackend(file: Record<string, unknown>, config: TokenizerConfig | undefined): LoadedBackend {
   const present = Array.isArray(file['added_tokens'])
     ? file['added_tokens'].map(addedTokenEntry).filter((entry) => entry !== undefined)
     : []
