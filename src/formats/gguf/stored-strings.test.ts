@@ -12,6 +12,9 @@ test('strings of several windows come in their order, once they are asked for, a
   expect(strings).toMatchObject({ type: 'array', items: 'string', length: 4 })
   expect(strings.value).toEqual(['你好', '', 'a', Uint8Array.of(0xf0, 0x9f)])
   expect(strings.value).toBe(strings.value)
+  expect(JSON.stringify(strings)).toBe(
+    JSON.stringify({ type: 'array', items: 'string', value: ['你好', '', 'a', Uint8Array.of(0xf0, 0x9f)] }),
+  )
 })
 
 test('no strings are an empty array', () => {

@@ -50,4 +50,9 @@ export class StoredStrings {
     this.#places = new Uint32Array()
     return decoded
   }
+
+  /** As any other array of a file. */
+  toJSON(): object {
+    return { type: this.type, items: this.items, value: this.value }
+  }
 }
