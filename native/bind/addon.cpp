@@ -73,17 +73,19 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
   });
 }
 
+ggml_type type_number(const Napi::Object& options, const char* name) {
+  const int32_t number = int32_number(options.Get(name), name);
+  if (number >= 0 && number < GGML_TYPE_COUNT) return static_cast<ggml_type>(number);
+  throw EngineError("invalid-argument", std::string(name) + " is no ggml type");
+}
+
 Napi::Value convert_rows(const Napi::CallbackInfo& info) {
   const auto env = info.Env();
   const auto options = info[1].ToObject();
-  const auto type = [&](const char* name) {
-    const int32_t number = int32_number(options.Get(name), name);
-    if (number >= 0 && number < GGML_TYPE_COUNT) return static_cast<ggml_type>(number);
-    throw EngineError("invalid-argument", std::string(name) + " is no ggml type");
-  };
   return guarded(env, [&] {
     const auto source = std::make_shared<std::vector<uint8_t>>(uint8_array(info[0], "source"));
-    const RowConversion conversion{type("from"), type("to"), int32_number(options.Get("rowLength"), "rowLength"),
+    const RowConversion conversion{type_number(options, "from"), type_number(options, "to"),
+                                   int32_number(options.Get("rowLength"), "rowLength"),
                                    int32_number(options.Get("threads"), "threads")};
     check_conversion(conversion, source->size());
     const auto rows = std::make_shared<std::vector<uint8_t>>();
@@ -120,7 +122,7 @@ Napi::Value multiply_matrix(const Napi::CallbackInfo& info) {
   return guarded(env, [&] {
     const auto product = std::make_shared<const MatrixProduct>(
         MatrixProduct{uint8_array(info[0], "weights"), float32_array(info[1], "activations"),
-                      int32_number(options.Get("inputs"), "inputs"), packed_type(options, "type"),
+                      int32_number(options.Get("inputs"), "inputs"), type_number(options, "type"),
                       kernel_set(options, "kernels"),
                       int32_number(options.Get("threads"), "threads")});
     check_product(*product);

@@ -181,13 +181,6 @@ const kernels::KernelSet* kernel_set(const Napi::Object& from, const char* name)
   return found;
 }
 
-kernels::PackedType packed_type(const Napi::Object& from, const char* name) {
-  const std::string type = text(from, name);
-  if (type == "q8_0") return kernels::PackedType::q8_0;
-  if (type == "q4_0") return kernels::PackedType::q4_0;
-  throw invalid(from.Env(), std::string(name) + " must be q8_0 or q4_0");
-}
-
 EncoderDecoderOptions encoder_decoder_options(const Napi::Value& value) {
   const auto from = object(value, "options");
   EncoderDecoderOptions options;

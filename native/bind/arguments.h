@@ -19,7 +19,6 @@ int32_t int32_number(const Napi::Value& value, const char* name);
 
 /** The packed kernels of this name, null for `ggml`. */
 const kernels::KernelSet* kernel_set(const Napi::Object& from, const char* name);
-kernels::PackedType packed_type(const Napi::Object& from, const char* name);
 EncoderDecoderOptions encoder_decoder_options(const Napi::Value& value);
 DecoderOnlyOptions decoder_only_options(const Napi::Value& value);
 StepRows step_rows(const Napi::Value& value, const EngineDescription& engine);

@@ -15,18 +15,18 @@ constexpr int32_t hidden_state_batch = 64;
 
 /**
  * What libllama is told in place of the file's vocabulary: tokens come to us as numbers, and a table of 150,000 texts with
- * as many merges takes it 0.3 s and 80 MB. Ends, as libllama wants it, with an override without a name.
+ * as many merges takes it 0.3 s. Ends, as libllama wants it, with an override without a name.
  */
 std::array<llama_model_kv_override, 3> without_vocabulary(const DecoderOnlyOptions& options) {
   std::array<llama_model_kv_override, 3> overrides{};
-  auto& [kind, size, end] = overrides;
+  auto& kind = overrides[0];
+  auto& size = overrides[1];
   kind.tag = LLAMA_KV_OVERRIDE_TYPE_STR;
   std::snprintf(kind.key, sizeof(kind.key), "tokenizer.ggml.model");
   std::snprintf(kind.val_str, sizeof(kind.val_str), "none");
   size.tag = LLAMA_KV_OVERRIDE_TYPE_INT;
   std::snprintf(size.key, sizeof(size.key), "%s.vocab_size", options.architecture.c_str());
   size.val_i64 = options.vocabulary_size;
-  end.key[0] = '\0';
   return overrides;
 }
 

@@ -2,30 +2,27 @@
 
 #include "engine/error.h"
 #include "engine/graph.h"
+#include "engine/packed_types.h"
 #include "engine/weights.h"
 
 namespace tandem {
 
 namespace {
 
-ggml_type type_of(const MatrixProduct& product) {
-  return product.type == kernels::PackedType::q8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_Q4_0;
-}
-
 size_t weight_row_bytes(const MatrixProduct& product) {
-  return library().ggml_row_size(type_of(product), product.inputs);
+  return library().ggml_row_size(product.type, product.inputs);
 }
 
 }  // namespace
 
 void check_product(const MatrixProduct& product) {
-  const bool has_blocks = product.inputs > 0 && product.inputs % library().ggml_blck_size(type_of(product)) == 0;
+  const bool has_blocks = packed_type(product.type) && product.inputs > 0 && product.inputs % library().ggml_blck_size(product.type) == 0;
   if (has_blocks && product.threads > 0 && !product.weights.empty() && !product.activations.empty() &&
       product.weights.size() % weight_row_bytes(product) == 0 &&
       product.activations.size() % static_cast<size_t>(product.inputs) == 0) {
     return;
   }
-  throw EngineError("invalid-argument", "the matrix and the activations are no whole rows of the same length");
+  throw EngineError("invalid-argument", "the matrix and the activations are no whole rows of the same length, or of a type that cannot be packed");
 }
 
 std::vector<float> multiply_matrix(const MatrixProduct& product, const CancelFlag& cancel) {
@@ -34,9 +31,9 @@ std::vector<float> multiply_matrix(const MatrixProduct& product, const CancelFla
   const size_t outputs = product.weights.size() / weight_row_bytes(product);
   const size_t rows = product.activations.size() / static_cast<size_t>(product.inputs);
   const ContextHandle context = new_description_context(1);
-  auto* weight = llama.ggml_new_tensor_2d(context.get(), type_of(product), product.inputs, static_cast<int64_t>(outputs));
+  auto* weight = llama.ggml_new_tensor_2d(context.get(), product.type, product.inputs, static_cast<int64_t>(outputs));
   BufferHandle buffer;
-  const kernels::PackedShape shape{product.type, static_cast<size_t>(product.inputs), outputs};
+  const kernels::PackedShape shape{*packed_type(product.type), static_cast<size_t>(product.inputs), outputs};
   const kernels::PackedMemory memory(shape.bytes());
   kernels::PackedMatrix packed(shape, memory.data());
   if (product.kernel_set != nullptr) {

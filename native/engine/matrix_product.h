@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/library.h"
 #include "kernels/kernel_set.h"
 
 namespace tandem {
@@ -12,7 +13,7 @@ struct MatrixProduct {
   std::vector<uint8_t> weights;    // rows of the type
   std::vector<float> activations;  // [rows][inputs]
   int64_t inputs;
-  kernels::PackedType type;
+  ggml_type type;
   const kernels::KernelSet* kernel_set;  // null: ggml
   int32_t threads;
 };

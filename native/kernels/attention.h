@@ -23,7 +23,7 @@ struct Attending {
   static constexpr size_t max_rows = 12 / vectors;
   /** Keys that are weighed at once: what a row costs beside its products is shared by all of them. */
   static constexpr size_t chunk_keys = 4 * tile_keys;
-  /** Cells from which keys are fetched before they are needed: two turns of four take as long as the memory. */
+  /** Cells from which keys are fetched before they are needed: two turns of four. */
   static constexpr size_t cells_ahead = 8;
 
   static void to_halves(const float* values, size_t count, uint16_t* halves) {

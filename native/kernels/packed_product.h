@@ -25,6 +25,8 @@ template <typename InstructionSet>
 struct Packed {
   using Set = InstructionSet;
   using Block = QuantizedBlock<typename Set::Value>;
+  static_assert(panels_together % Set::panels == 0, "who shares a product would part what is multiplied together");
+
   static void quantize(const float* values, size_t blocks, std::byte* quantized) {
     auto* target = reinterpret_cast<Block*>(quantized);
     for (size_t i = 0; i < blocks; ++i) quantize_block(values + i * block_inputs, target[i]);

@@ -255,8 +255,8 @@ export interface RowConversion {
 export interface MatrixProduct {
   /** Values of a row of the matrix and of the activations, whole blocks of 32. */
   inputs: number
-  /** Of the matrix. */
-  type: 'q8_0' | 'q4_0'
+  /** `ggml_type` number of the matrix, one that can be packed. */
+  type: number
   /** One of {@link Addon.kernels}, or `ggml`. */
   kernels: string
   threads: number

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { GGML_TYPES } from '../../src/formats/gguf/types.ts'
 import { chooseKernels } from '../../src/native/kernels.ts'
 import { loadNative } from '../../src/native/library.ts'
 
@@ -59,7 +60,7 @@ function setHalf(bytes: Buffer, at: number, shift: number, bits: number): void {
 type Filled = ReturnType<typeof fill>
 
 function multiply({ bytes, activations, type }: Filled, kernels: string, inputs: number, threads = 2) {
-  return native.multiplyMatrix(bytes, activations, { inputs, type, kernels, threads })
+  return native.multiplyMatrix(bytes, activations, { inputs, type: GGML_TYPES[type], kernels, threads })
 }
 
 /** The products in double precision, and how far rounding the activations to 8 bits a block may move each. */
@@ -184,14 +185,20 @@ describe.each(PACKED.flatMap((kernels) => TYPES.map((type) => [kernels, type] as
 
 describe('bad requests', () => {
   const rows = new Uint8Array(BLOCK_BYTES.q8_0)
-  const call = (weights: Uint8Array, activations: Float32Array, inputs: number, kernels = 'ggml') =>
-    native.multiplyMatrix(weights, activations, { inputs, type: 'q8_0', kernels, threads: 1 })
+  const call = (
+    weights: Uint8Array,
+    activations: Float32Array,
+    inputs: number,
+    kernels = 'ggml',
+    type: number = GGML_TYPES.q8_0,
+  ) => native.multiplyMatrix(weights, activations, { inputs, type, kernels, threads: 1 })
 
   test.each<[string, () => Promise<unknown>]>([
     ['half a block', () => call(rows, new Float32Array(16), 16)],
     ['no activations', () => call(rows, new Float32Array(0), 32)],
     ['half a row of activations', () => call(rows, new Float32Array(31), 32)],
     ['half a row of weights', () => call(rows.subarray(1), new Float32Array(32), 32)],
+    ['a type that cannot be packed', () => call(new Uint8Array(64), new Float32Array(32), 32, 'ggml', GGML_TYPES.f16)],
     ['kernels that there are not', () => call(rows, new Float32Array(32), 32, 'mmx')],
     ['no numbers', () => call(rows, new Float64Array(32) as unknown as Float32Array, 32)],
   ])('%s', async (_, request) => {
