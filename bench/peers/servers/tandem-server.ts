@@ -5,8 +5,10 @@ import { type ServedModel, type Settings, serve } from '../protocol.ts'
 /** Sources of a batch that are under way at once. */
 const SIDE_BY_SIDE = 12
 
+// Before the first answer, which says that the library is there: loading a model does not include it, for no peer.
+const { load } = (await import(distUrl('index.js'))) as typeof Tandem
+
 await serve(async ({ model, threads, contextSize }: Settings): Promise<ServedModel> => {
-  const { load } = (await import(distUrl('index.js'))) as typeof Tandem
   const loaded = await load(model, {
     device: 'cpu',
     threads,
