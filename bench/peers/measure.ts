@@ -24,14 +24,19 @@ export interface MeasuredLine {
 /** Threads of OpenMP spin after their work, waiting for more: LLVM's for 200 ms (KMP_BLOCKTIME). The next one must not meet them. */
 const PAUSE_MS = 300
 
-/** Lets all contenders take turns at a line, so that what else happens on the machine happens to all of them. */
+/**
+ * Lets all contenders take turns at a line, so that what else happens on the machine happens to all of them. Each turn begins
+ * with another one: who follows a program that has just given back gigabytes finds memory that a virtual machine must first get
+ * again from its host.
+ */
 export async function measureLine(line: Line, contenders: readonly Contender[], turns: number): Promise<MeasuredLine> {
   const times = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]))
   const failures: string[] = []
   const busy = line.isBusy === true ? spawn(process.execPath, ['-e', 'for (;;);']) : undefined
   try {
     for (let turn = 0; turn < (line.turns ?? turns); turn++) {
-      for (const [contender, taken] of times) {
+      const order = [...times]
+      for (const [contender, taken] of [...order.slice(turn % order.length), ...order.slice(0, turn % order.length)]) {
         try {
           taken.push(await contender.measure(line.work))
         } catch (error) {

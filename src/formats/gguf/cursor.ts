@@ -94,6 +94,24 @@ export class Cursor {
     strings.add(this.window, start, start + length)
   }
 
+  /**
+   * The same of strings with their lengths, as many of `count` as the window has whole; returns how many. One loop, since a
+   * vocabulary has 300,000.
+   */
+  storeStrings(count: number, strings: StoredStrings): number {
+    const { window } = this
+    const most = Math.min(window.length, MAX_STRING_BYTES)
+    let stored = 0
+    for (let start = this.index + 8; stored < count && start <= window.length; stored++) {
+      const length = window.readUInt32LE(start - 8) + window.readUInt32LE(start - 4) * 2 ** 32
+      if (length > most || start + length > window.length) break
+      strings.add(window, start, start + length)
+      this.index = start + length
+      start = this.index + 8
+    }
+    return stored
+  }
+
   /** Length of the string or name that follows, against its limit and the rest of the file. */
   async length(limit: number, what: string): Promise<number> {
     await this.need(8, what)

@@ -118,14 +118,16 @@ async function readArray(cursor: Cursor, key: string): Promise<GgufValue> {
 
 async function readStrings(cursor: Cursor, key: string, length: number): Promise<StoredStrings> {
   const strings = new StoredStrings(length)
-  for (let i = 0; i < length; i++) {
-    if (!cursor.has(8)) await cursor.need(8, key)
+  for (let stored = cursor.storeStrings(length, strings); stored < length; ) {
+    // The next one goes beyond the window.
+    await cursor.need(8, key)
     const bytes = cursor.size()
     if (bytes > MAX_STRING_BYTES || bytes > cursor.remaining) {
       throw cursor.invalid(`has a string in ${key} that is too long`, `at most ${cursor.remaining} bytes`, `${bytes}`)
     }
-    if (!cursor.has(bytes)) await cursor.need(bytes, key)
+    await cursor.need(bytes, key)
     cursor.store(bytes, strings)
+    stored += 1 + cursor.storeStrings(length - stored - 1, strings)
   }
   return strings
 }
