@@ -105,3 +105,8 @@ function sentence(problem: string, { expected, received, remedy }: ErrorDetails)
   const facts = clauses.length === 0 ? '' : `: ${clauses.join(', ')}`
   return `${readable(problem)}${facts}${remedy === undefined ? '' : `. ${readable(remedy)}`}`
 }
+
+/** What a generation rejects with whose signal said so. */
+export function generationAborted(signal: AbortSignal | undefined): TandemError {
+  return new TandemError('aborted', 'The generation was aborted', { cause: signal?.reason })
+}

@@ -1,4 +1,4 @@
-import { TandemError } from '../errors.ts'
+import { generationAborted, TandemError } from '../errors.ts'
 import type { EngineDescription, NativeEngine, NativeGenerator, StepRequest, StepResult, StepRows } from './addon.ts'
 import { checkContextMemory } from './context-memory.ts'
 import { chooseDevice } from './devices.ts'
@@ -82,14 +82,14 @@ export class Engine {
   }
 
   async #cancellable<Result>(signal: AbortSignal | undefined, start: (call: number) => Promise<Result>) {
-    if (isAborted(signal)) throw abortedError(signal)
+    if (isAborted(signal)) throw generationAborted(signal)
     const call = this.#calls++
     const cancel = () => this.#native.cancel(call)
     signal?.addEventListener('abort', cancel, { once: true })
     try {
       return await start(call)
     } catch (error) {
-      throw isAborted(signal) ? abortedError(signal) : asTandemError(error)
+      throw isAborted(signal) ? generationAborted(signal) : asTandemError(error)
     } finally {
       signal?.removeEventListener('abort', cancel)
     }
@@ -98,10 +98,6 @@ export class Engine {
 
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true
-}
-
-function abortedError(signal: AbortSignal | undefined): TandemError {
-  return new TandemError('aborted', 'The generation was aborted', { cause: signal?.reason })
 }
 
 /** A disposed engine has already forgotten everything. */

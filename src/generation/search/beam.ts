@@ -2,6 +2,7 @@ import type { Decoder } from '../decoder.ts'
 import type { GenerationConfig } from '../options.ts'
 import type { FinishReason } from '../stopping.ts'
 import { type Hypothesis, noToken, type SearchRequest, type SearchRun, textRules } from './search.ts'
+import { Steps } from './steps.ts'
 
 /** Scores are floats, as in the reference; what has ended is kept out of the running by this much. */
 const OUT_OF_THE_RUNNING = -1e9
@@ -22,39 +23,42 @@ interface Candidate extends Beam {
 export async function* beamSearch(decoder: Decoder, request: SearchRequest, signal?: AbortSignal): SearchRun {
   const { config } = request
   const state = await decoder.start(request.prompt, signal)
+  const steps = new Steps(decoder, state, signal)
   try {
     const { rowRules, finishRule, lengthLimit } = textRules(decoder, state, request)
     const promptLength = state.promptIds.length
     const generator = config.doSample ? decoder.createGenerator(config.seed ?? 0) : undefined
     const board = new Scoreboard(config, lengthLimit - promptLength)
     let running: Beam[] = [{ ids: state.promptIds, score: 0 }]
-    let unread: (readonly number[])[] = [state.promptIds]
+    const options = () => ({
+      candidates: Math.min(candidateCount(config), running.length * decoder.vocabularySize),
+      edits: running.map(({ ids }) => rowRules(ids)),
+      beamScores: running.map(({ score }) => score),
+      ...(generator && { draw: { generator, rows: [...running.keys()], matrixRows: config.numBeams } }),
+    })
+    steps.begin([state.promptIds], options)
     while (true) {
-      const draw = generator && { generator, rows: [...running.keys()], matrixRows: config.numBeams }
-      const options = {
-        candidates: Math.min(candidateCount(config), running.length * decoder.vocabularySize),
-        edits: running.map(({ ids }) => rowRules(ids)),
-        beamScores: running.map(({ score }) => score),
-        ...(draw === undefined ? {} : { draw }),
-      }
-      const [next] = await decoder.step(state, unread, options, signal)
+      const [next] = await steps.rows()
       const candidates = Array.from(next?.ids ?? [], (token, rank): Candidate => {
         const parent = next?.beams[rank] ?? 0
         const ids = [...(running[parent]?.ids ?? []), token]
         return { ids, parent, score: next?.scores[rank] ?? 0, finishReason: finishRule(ids) }
       })
       const survivors = board.advance(candidates)
+      if (!board.isDone) {
+        const parents = survivors.map(({ parent }) => parent)
+        decoder.reorder(state, parents)
+        running = survivors
+        steps.begin(
+          survivors.map(({ ids }) => ids.slice(-1)),
+          options,
+        )
+      }
       yield board.event(survivors, promptLength)
       if (board.isDone) return board.results(promptLength)
-      decoder.reorder(
-        state,
-        survivors.map(({ parent }) => parent),
-      )
-      running = survivors
-      unread = survivors.map(({ ids }) => ids.slice(-1))
     }
   } finally {
-    await decoder.dispose(state)
+    await steps.end()
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Decoder, DecoderState } from '../decoder.ts'
 import type { FinishReason } from '../stopping.ts'
 import { firstToken, type SearchRequest, type SearchRun, textRules } from './search.ts'
+import { Steps } from './steps.ts'
 
 /** A text that is being drawn. */
 interface Sample {
@@ -13,6 +14,7 @@ interface Sample {
 export async function* samplingSearch(decoder: Decoder, request: SearchRequest, signal?: AbortSignal): SearchRun {
   const { numReturnSequences: count, seed = 0 } = request.config
   const state = await decoder.start(request.prompt, signal)
+  const steps = new Steps(decoder, state, signal)
   try {
     const { rowRules, finishRule } = textRules(decoder, state, request)
     const generator = decoder.createGenerator(seed)
@@ -21,22 +23,31 @@ export async function* samplingSearch(decoder: Decoder, request: SearchRequest, 
       ids: [...state.promptIds],
       finishReason: undefined,
     }))
-    let unread = await readPrompt(decoder, state, { count, signal })
     let living = samples
+    const options = () => ({
+      candidates: 1,
+      edits: living.map(({ ids }) => rowRules(ids)),
+      draw: { generator, rows: living.map(({ sequence }) => sequence), matrixRows: count },
+    })
+    steps.begin(await readPrompt(decoder, state, { count, signal }), options)
     while (living.length > 0) {
-      const draw = { generator, rows: living.map(({ sequence }) => sequence), matrixRows: count }
-      const edits = living.map(({ ids }) => rowRules(ids))
-      const rows = await decoder.step(state, unread, { candidates: 1, edits, draw }, signal)
-      for (const [place, sample] of living.entries()) {
+      const rows = await steps.rows()
+      const events = living.map((sample, place) => {
         const token = firstToken(rows[place])
         sample.ids.push(token)
         sample.finishReason = finishRule(sample.ids)
-        yield { kind: 'token', sequence: sample.sequence, token, finishReason: sample.finishReason }
-      }
+        return { kind: 'token' as const, sequence: sample.sequence, token, finishReason: sample.finishReason }
+      })
       const places = [...living.keys()].filter((place) => living[place]?.finishReason === undefined)
       if (places.length < living.length) decoder.reorder(state, places)
       living = living.filter(({ finishReason }) => finishReason === undefined)
-      unread = living.map(({ ids }) => ids.slice(-1))
+      if (living.length > 0) {
+        steps.begin(
+          living.map(({ ids }) => ids.slice(-1)),
+          options,
+        )
+      }
+      yield* events
     }
     return samples.map(({ ids, finishReason }) => ({
       ids: ids.slice(state.promptIds.length),
@@ -44,7 +55,7 @@ export async function* samplingSearch(decoder: Decoder, request: SearchRequest, 
       finishReason,
     }))
   } finally {
-    await decoder.dispose(state)
+    await steps.end()
   }
 }
 
