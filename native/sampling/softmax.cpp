@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "sampling/candidates.h"
+#include "sampling/wide_vectors.h"
 
 namespace tandem {
 
@@ -14,8 +15,8 @@ namespace {
 
 /**
  * e^x for x up to 0, to single precision: 2^n e^r with |r| up to ln(2) / 2 and Taylor's series; below e^-87 it stays what it
- * is there, which is nothing beside e^0. No call, no branch and no conversion, so that compilers compute four at once on any
- * processor: a row has a hundred thousand scores.
+ * is there, which is nothing beside e^0. No call, no branch and no conversion, so that compilers compute several at once: a row has
+ * a hundred thousand scores.
  */
 inline float exponential(float x) {
   constexpr float log2_e = 1.44269504F;
@@ -38,8 +39,8 @@ inline float exponential(float x) {
 }
 
 /** Not `std::max_element`, which compares one by one; what is no number is passed over. */
-float largest_of(const float* row, size_t size) {
-  constexpr size_t lanes = 8;
+TANDEM_WIDE_VECTORS float largest_of(const float* row, size_t size) {
+  constexpr size_t lanes = 32;  // several vectors, since one would wait for itself
   float largest[lanes];
   std::fill(largest, largest + lanes, banned);
   size_t i = 0;
@@ -53,18 +54,24 @@ float largest_of(const float* row, size_t size) {
   return *std::max_element(largest, largest + lanes);
 }
 
-double sum_of_exponentials(const float* row, size_t size, float largest) {
+TANDEM_WIDE_VECTORS double sum_of_exponentials(const float* row, size_t size, float largest) {
   constexpr size_t part = 256;
   constexpr size_t lanes = 8;
   double sums[lanes] = {};
-  for (size_t first = 0; first < size; first += part) {
-    const size_t count = std::min(part, size - first);
-    float powers[part] = {};
-    for (size_t i = 0; i < count; ++i) powers[i] = exponential(row[first + i] - largest);
-    for (size_t i = 0; i < part; i += lanes) {
+  float powers[part];
+  const auto add_powers = [&](size_t count) {
+    for (size_t i = 0; i < count; i += lanes) {
       for (size_t lane = 0; lane < lanes; ++lane) sums[lane] += powers[i + lane];
     }
+  };
+  size_t first = 0;
+  for (; first + part <= size; first += part) {
+    for (size_t i = 0; i < part; ++i) powers[i] = exponential(row[first + i] - largest);
+    add_powers(part);
   }
+  std::fill(powers, powers + part, 0.0F);
+  for (size_t i = 0; first + i < size; ++i) powers[i] = exponential(row[first + i] - largest);
+  add_powers(part);
   return std::accumulate(sums, sums + lanes, 0.0);
 }
 
@@ -76,7 +83,7 @@ float log_sum_exp(const float* row, size_t size) {
   return largest + static_cast<float>(std::log(sum_of_exponentials(row, size, largest)));
 }
 
-void log_softmax(float* row, size_t size) {
+TANDEM_WIDE_VECTORS void log_softmax(float* row, size_t size) {
   const float largest = largest_of(row, size);
   if (largest == banned) return;
   const auto log_sum = static_cast<float>(std::log(sum_of_exponentials(row, size, largest)));

@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "sampling/softmax.h"
+#include "sampling/wide_vectors.h"
 
 namespace tandem {
 
@@ -12,14 +13,26 @@ namespace {
 
 /** Looks at every score, and so at several at once, where a search for the first that is not so takes one by one. */
 template <typename Predicate>
-bool all_scores(const float* row, size_t size, Predicate is_so) {
+inline bool all_scores(const float* row, size_t size, Predicate is_so) {
   int32_t others = 0;
   for (size_t i = 0; i < size; ++i) others |= is_so(row[i]) ? 0 : 1;
   return others == 0;
 }
 
+TANDEM_WIDE_VECTORS bool are_numbers(const float* row, size_t size) {
+  return all_scores(row, size, [](float score) { return score == score; });
+}
+
+TANDEM_WIDE_VECTORS bool are_below_infinity(const float* row, size_t size) {
+  return all_scores(row, size, [](float score) { return score < std::numeric_limits<float>::infinity(); });
+}
+
+TANDEM_WIDE_VECTORS void add_to_all(float* row, size_t size, float value) {
+  for (size_t i = 0; i < size; ++i) row[i] += value;
+}
+
 void require_numbers(const float* row, size_t size) {
-  if (all_scores(row, size, [](float score) { return score == score; })) return;
+  if (are_numbers(row, size)) return;
   throw EngineError("compute-failed", "some scores are no numbers, by the weights or by what the options make of them");
 }
 
@@ -46,8 +59,7 @@ void StepCollector::receive(size_t output, float* logits) {
     return edit.output == output && edit.kind == EditKind::remove_invalid;
   });
   // Broken weights may overflow to infinity instead of becoming no number: a kernel may lose a NaN when it quantises.
-  const auto is_computed = [](float score) { return score < std::numeric_limits<float>::infinity(); };
-  if (!is_mended && !all_scores(logits, vocabulary_, is_computed)) {
+  if (!is_mended && !are_below_infinity(logits, vocabulary_)) {
     throw EngineError("compute-failed", "the model computed values that are no numbers, or infinite");
   }
   consider(output, logits);
@@ -63,9 +75,7 @@ void StepCollector::consider(size_t output, float* logits) {
   if (request_.logits) {
     std::copy_n(logits, vocabulary_, result_.logits.begin() + static_cast<std::ptrdiff_t>(output * vocabulary_));
   }
-  if (competes()) {
-    for (size_t i = 0; i < vocabulary_; ++i) logits[i] += request_.beam_scores[output];
-  }
+  if (competes()) add_to_all(logits, vocabulary_, request_.beam_scores[output]);
   if (request_.draw) {
     rows_[output].assign(logits, logits + vocabulary_);
   } else {
