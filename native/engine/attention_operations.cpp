@@ -93,7 +93,7 @@ void SelfAttention::compute(ggml_tensor* result, int64_t piece, int64_t) const {
   task.cell_stride = keys->nb[1] / sizeof(uint16_t);
   task.head_size = static_cast<size_t>(size);
   task.cells = static_cast<const int32_t*>(result->src[3]->data) + static_cast<size_t>(token) * slots;
-  task.count = static_cast<size_t>(lengths_[static_cast<size_t>(token)]);
+  task.count = static_cast<size_t>(static_cast<const int32_t*>(result->src[5]->data)[token]);
   task.bias = static_cast<const float*>(bias->data) + static_cast<size_t>(token * heads_ + head) * slots;
   task.output = floats_at(result, head * size, token);
   kernel_set_.attend_cells(task);

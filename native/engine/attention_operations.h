@@ -1,5 +1,4 @@
 #pragma once
-#include <utility>
 #include <vector>
 
 #include "engine/operation.h"
@@ -44,13 +43,12 @@ class ValueHeads : public Operation {
 
 /**
  * Each token over its own list of cells, read where they lie. Arguments: queries `[heads * size, tokens]`, keys and values
- * `[heads * size, cells]` in f16, the numbers of the cells `[slots, tokens]`, and the bias `[slots, 1, heads, tokens]`; of the
- * slots each token sees the first `lengths`.
+ * `[heads * size, cells]` in f16, the numbers of the cells `[slots, tokens]`, the bias `[slots, 1, heads, tokens]`, and how many
+ * of the slots each token sees `[tokens]`, which are the first.
  */
 class SelfAttention : public Operation {
  public:
-  SelfAttention(const kernels::KernelSet& kernel_set, int64_t heads, std::vector<int32_t> lengths)
-      : kernel_set_(kernel_set), heads_(heads), lengths_(std::move(lengths)) {}
+  SelfAttention(const kernels::KernelSet& kernel_set, int64_t heads) : kernel_set_(kernel_set), heads_(heads) {}
 
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
@@ -59,7 +57,6 @@ class SelfAttention : public Operation {
  private:
   const kernels::KernelSet& kernel_set_;
   int64_t heads_;
-  const std::vector<int32_t> lengths_;
 };
 
 /**

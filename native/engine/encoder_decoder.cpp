@@ -19,6 +19,17 @@ constexpr size_t max_gathered_cells = 1 << 15;
 /** The scores of fewer rows are left to one thread: each other one costs its start. */
 constexpr size_t fewest_shared_outputs = 4;
 
+/** One row of what a graph has computed: where it lies if that is the memory of the process, else in `copy`. */
+float* row_of(const ggml_tensor* tensor, size_t row, std::vector<float>& copy) {
+  const size_t offset = row * tensor->nb[1];
+  if (library().ggml_backend_buffer_is_host(tensor->buffer)) {
+    return reinterpret_cast<float*>(static_cast<std::byte*>(tensor->data) + offset);
+  }
+  copy.resize(static_cast<size_t>(tensor->ne[0]));
+  library().ggml_backend_tensor_get(tensor, copy.data(), offset, tensor->nb[1]);
+  return copy.data();
+}
+
 }  // namespace
 
 EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const CancelFlag& cancel)
@@ -110,6 +121,7 @@ T5DecoderStep EncoderDecoder::arrange(const StepRows& rows, const Cells::Plan& p
   const RelativePosition relative(p.relative_attention_num_buckets, p.relative_attention_max_distance, false);
   T5DecoderStep step;
   for (const auto* place = begin; place != end; ++place) step.slots = std::max(step.slots, place->position + 1);
+  step.slots = graph_.slots_for(step.slots);
   int32_t previous = -1;
   for (const auto* place = begin; place != end; ++place) {
     const int32_t number = rows.sources[place->row];
@@ -132,6 +144,16 @@ T5DecoderStep EncoderDecoder::arrange(const StepRows& rows, const Cells::Plan& p
   return step;
 }
 
+/** With the graph of the step before where that has the same shape. */
+void EncoderDecoder::run_decoder(const T5DecoderStep& step) {
+  if (decoder_ && runner_.holds(decoder_->graph) && decoder_->fits(step)) {
+    decoder_->take(step);
+  } else {
+    decoder_.emplace(graph_.decoder(step, cell_store_));
+  }
+  runner_.run(decoder_->graph);
+}
+
 void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver) {
   const std::vector<TokenPlace> places = order_by_source(rows);
   size_t slots = 1;
@@ -140,37 +162,31 @@ void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, Outp
   for (size_t first = 0; first < places.size(); first += piece) {
     const TokenPlace* begin = places.data() + first;
     const TokenPlace* end = places.data() + std::min(places.size(), first + piece);
-    T5DecoderOutputs outputs;
-    const T5DecoderStep step = arrange(rows, plan, begin, end);
-    Graph graph = graph_.decoder(step, cell_store_, outputs);
-    runner_.run(graph);
+    run_decoder(arrange(rows, plan, begin, end));
     std::vector<const TokenPlace*> columns;
     for (const auto* place = begin; place != end; ++place) {
       if (place->is_output()) columns.push_back(place);
     }
-    hand_out(outputs, columns, receiver);
+    hand_out(decoder_->outputs, columns, receiver);
   }
 }
 
 /** `places` are those of the output columns. What is done with a distribution costs as much as a layer: threads share it. */
 void EncoderDecoder::hand_out(const T5DecoderOutputs& outputs, const std::vector<const TokenPlace*>& places,
                               OutputReceiver& receiver) const {
-  const auto read = [](const ggml_tensor* from, size_t column, std::vector<float>& to) {
-    library().ggml_backend_tensor_get(from, to.data(), column * to.size() * sizeof(float), to.size() * sizeof(float));
-  };
-  std::vector<float> state(static_cast<size_t>(model_.parameters.d_model));
+  std::vector<float> copy;
   for (size_t column = 0; column < places.size(); ++column) {
     if (places[column]->hidden_state < 0) continue;
-    read(outputs.hidden_states, column, state);
-    receiver.receive_hidden_state(static_cast<size_t>(places[column]->hidden_state), state.data(), state.size());
+    receiver.receive_hidden_state(static_cast<size_t>(places[column]->hidden_state),
+                                  row_of(outputs.hidden_states, column, copy),
+                                  static_cast<size_t>(model_.parameters.d_model));
   }
   std::atomic<size_t> next{0};
   in_parallel(places.size() < fewest_shared_outputs ? 1 : std::min(threads_, places.size()), [&] {
-    std::vector<float> row(static_cast<size_t>(model_.parameters.vocabulary_size));
+    std::vector<float> copy;
     for (size_t column = next++; column < places.size(); column = next++) {
       if (places[column]->distribution < 0) continue;
-      read(outputs.logits, column, row);
-      receiver.receive(static_cast<size_t>(places[column]->distribution), row.data());
+      receiver.receive(static_cast<size_t>(places[column]->distribution), row_of(outputs.logits, column, copy));
     }
   });
 }
@@ -180,6 +196,7 @@ void EncoderDecoder::step(const StepRows& rows, OutputReceiver& receiver) {
   try {
     compute(rows, plan, receiver);
   } catch (...) {
+    decoder_.reset();
     cells_.abandon(rows, plan);
     throw;
   }
@@ -188,6 +205,8 @@ void EncoderDecoder::step(const StepRows& rows, OutputReceiver& receiver) {
 
 void EncoderDecoder::release(const std::vector<int32_t>& sequences, const std::vector<int32_t>& sources) {
   for (const int32_t sequence : sequences) cells_.release(sequence);
+  // Another source may come to lie where this one was.
+  if (!sources.empty()) decoder_.reset();
   for (const int32_t source : sources) sources_.erase(source);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "engine/cells.h"
@@ -57,6 +58,7 @@ class EncoderDecoder : public Engine {
   static std::vector<TokenPlace> order_by_source(const StepRows& rows);
   T5DecoderStep arrange(const StepRows& rows, const Cells::Plan& plan, const TokenPlace* begin,
                         const TokenPlace* end) const;
+  void run_decoder(const T5DecoderStep& step);
   void compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver);
   void hand_out(const T5DecoderOutputs& outputs, const std::vector<const TokenPlace*>& places,
                 OutputReceiver& receiver) const;
@@ -70,6 +72,7 @@ class EncoderDecoder : public Engine {
   T5Model model_;
   T5Graph graph_;
   GraphRunner runner_;
+  std::optional<T5DecoderGraph> decoder_;  // of the last step
   ContextHandle cell_context_;
   BufferHandle cell_buffer_;
   std::vector<KeyValue> cell_store_;

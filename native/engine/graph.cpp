@@ -39,6 +39,16 @@ ggml_tensor* Graph::input(ggml_type type, const std::vector<Value>& values) {
   return tensor;
 }
 
+template <typename Value>
+void Graph::replace(const ggml_tensor* input, const std::vector<Value>& values) {
+  const auto found = std::find_if(inputs_.begin(), inputs_.end(), [=](const Input& one) { return one.tensor == input; });
+  std::memcpy(found->bytes.data(), values.data(), found->bytes.size());
+}
+
+template void Graph::replace(const ggml_tensor*, const std::vector<int32_t>&);
+template void Graph::replace(const ggml_tensor*, const std::vector<int64_t>&);
+template void Graph::replace(const ggml_tensor*, const std::vector<float>&);
+
 ggml_tensor* Graph::indices(std::vector<int32_t> values) { return input(GGML_TYPE_I32, values); }
 ggml_tensor* Graph::cell_numbers(std::vector<int64_t> values) { return input(GGML_TYPE_I64, values); }
 ggml_tensor* Graph::values(std::vector<float> values) { return input(GGML_TYPE_F32, values); }
@@ -245,18 +255,23 @@ ggml_backend_sched_t GraphRunner::scheduler_for(size_t nodes) {
   return scheduler_.get();
 }
 
+void GraphRunner::allocate(Graph& graph) {
+  ++allocations_;
+  if (!library().ggml_backend_sched_alloc_graph(scheduler_for(graph.capacity()), graph.graph())) {
+    throw EngineError("out-of-memory", "not enough memory for the intermediate results of a step");
+  }
+  graph.allocation_ = allocations_;
+}
+
 void GraphRunner::run(Graph& graph) {
   const Library& llama = library();
   if (cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
-  auto* scheduler = scheduler_for(graph.capacity());
-  if (!llama.ggml_backend_sched_alloc_graph(scheduler, graph.graph())) {
-    throw EngineError("out-of-memory", "not enough memory for the intermediate results of a step");
-  }
+  if (!holds(graph)) allocate(graph);
   graph.upload_inputs();
   set_threads(thread_count_.of_graph(graph.rows_of_products()));
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
-  const auto status = llama.ggml_backend_sched_graph_compute(scheduler, graph.graph());
+  const auto status = llama.ggml_backend_sched_graph_compute(scheduler_.get(), graph.graph());
   thread_count_.record(std::chrono::duration<double>(Clock::now() - begin).count() / graph.work());
   if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());

@@ -23,6 +23,9 @@ class Graph {
   ggml_tensor* indices(std::vector<int32_t> values);
   ggml_tensor* cell_numbers(std::vector<int64_t> values);
   ggml_tensor* values(std::vector<float> values);
+  /** Other values, as many, for an input of the next run. */
+  template <typename Value>
+  void replace(const ggml_tensor* input, const std::vector<Value>& values);
 
   /**
    * A linear layer, the only place that multiplies weights: `weight [in, out]`, `x [in, n]` -> `[out, n]`, added to
@@ -69,6 +72,7 @@ class Graph {
   void upload_inputs() const;
 
  private:
+  friend class GraphRunner;
   struct Input {
     ggml_tensor* tensor;
     std::vector<uint8_t> bytes;
@@ -80,6 +84,7 @@ class Graph {
   ggml_tensor* input(ggml_type type, const std::vector<Value>& values);
 
   size_t capacity_;
+  uint64_t allocation_ = 0;  // the runner's, 0 before the first
   int64_t rows_ = 1;
   double work_ = 0;
   ContextHandle context_;
@@ -103,18 +108,22 @@ class GraphRunner {
  public:
   GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel);
 
-  /** Throws EngineError `aborted`, `out-of-memory` or `compute-failed`. */
+  /** Throws EngineError `aborted`, `out-of-memory` or `compute-failed`; the graph must not be run again then. */
   void run(Graph& graph);
+  /** Whether `graph` was the last to run: it can run again, with other values of its inputs, until another one has. */
+  bool holds(const Graph& graph) const { return graph.allocation_ != 0 && graph.allocation_ == allocations_; }
 
  private:
   BackendHandle new_backend(ggml_backend_dev_t device);
   void set_threads(int32_t threads);
   ggml_backend_sched_t scheduler_for(size_t nodes);
+  void allocate(Graph& graph);
 
   const CancelFlag& cancel_;
   std::vector<BackendHandle> backends_;
   SchedulerHandle scheduler_;
   size_t scheduler_nodes_ = 0;
+  uint64_t allocations_ = 0;
   ThreadCount thread_count_;
   int32_t threads_ = 0;
 };

@@ -26,10 +26,11 @@ struct T5DecoderStep {
   struct Span {
     const CrossAttention* source;
     int64_t count;
+    bool operator==(const Span& other) const { return source == other.source && count == other.count; }
   };
   std::vector<int32_t> tokens;     // [n]
   std::vector<int64_t> new_cells;  // [n], where each token's keys and values go
-  int64_t slots = 0;               // length of the longest past, the token itself included
+  int64_t slots = 0;               // at least the length of the longest past, the token itself included
   std::vector<int32_t> lengths;    // [n], of each token's past, the token itself included
   std::vector<int32_t> cells;      // [slots, n]
   std::vector<int32_t> buckets;    // [slots, n]
@@ -42,6 +43,32 @@ struct T5DecoderStep {
 struct T5DecoderOutputs {
   ggml_tensor* hidden_states = nullptr;  // [d_model, outputs], after the final norm
   ggml_tensor* logits = nullptr;         // [vocabulary, outputs]
+};
+
+/** The graph of a decoder step, and of all others of its shape: only their inputs differ. */
+struct T5DecoderGraph {
+  struct Inputs {
+    ggml_tensor* tokens;
+    ggml_tensor* new_cells;
+    ggml_tensor* lengths;
+    ggml_tensor* cells;
+    ggml_tensor* buckets;
+    ggml_tensor* mask;
+  };
+  /** What decides the shape. */
+  struct Shape {
+    size_t tokens;
+    int64_t slots;
+    std::vector<T5DecoderStep::Span> spans;
+    std::vector<int32_t> output_columns;
+  };
+  Graph graph;
+  Shape shape;
+  Inputs inputs;
+  T5DecoderOutputs outputs;
+
+  bool fits(const T5DecoderStep& step) const;
+  void take(const T5DecoderStep& step);
 };
 
 /** Draws the T5 graphs (Raffel et al. 2020; the exact rules are those of transformers 5.23). */
@@ -62,8 +89,10 @@ class T5Graph {
 
   /** Encodes one source and writes its cross-attention keys and values into `target`. */
   Graph encoder(const std::vector<int32_t>& ids, const CrossAttention& target) const;
-  /** One decoder step over `cells` (per layer K and V `[heads * d_kv, cells]`). Fills `outputs` when there are any. */
-  Graph decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells, T5DecoderOutputs& outputs) const;
+  /** One decoder step over `cells` (per layer K and V `[heads * d_kv, cells]`). It has outputs where any are wanted. */
+  T5DecoderGraph decoder(const T5DecoderStep& step, const std::vector<KeyValue>& cells) const;
+  /** Slots for pasts of this length: where it costs nothing so many more that the graph also serves the next steps. */
+  int64_t slots_for(int64_t length) const;
 
  private:
   // The layers return what becomes of the residual stream `x`.
@@ -77,6 +106,7 @@ class T5Graph {
                                      ggml_tensor* bias) const;
   void store_for_kernel(Graph& graph, const KeyValue& from, KeyValue& target) const;
   struct StepInputs;
+  StepInputs step_inputs(Graph& graph, const T5DecoderStep& step) const;
   ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
                               const StepInputs& inputs) const;
   std::array<ggml_tensor*, 3> self_projections(Graph& graph, const T5Attention& attention, ggml_tensor* x) const;
