@@ -131,4 +131,47 @@ describe.each(loadNative().kernels())('nano-chatlm with %s', (kernels) => {
     // A wrong cell or source would leave a row as far from its own as it is from the others.
     expect(divergence(expected[4], found[5])).toBeGreaterThan(0.1)
   })
+
+  test('a step gives the same to the last bit with the graph of the step before and with its own', async () => {
+    await using model = await open(kernels, { threads: 2 })
+    const { decoder } = model
+    const start = async (place: number) => {
+      const inputIds = references[place]?.inputIds ?? []
+      return decoder.start({ inputIds, attentionMask: inputIds.map(() => 1) })
+    }
+    type State = Awaited<ReturnType<typeof start>>
+    const read = async (state: State, ids: number[]) => {
+      const [row] = await decoder.step(state, [ids], { candidates: 1, logits: true })
+      return row?.logits?.slice()
+    }
+    const tokens = Array.from({ length: 70 }, (_, i) => (i === 0 ? 0 : 5 + ((i * 37) % 4000)))
+    /** After the first `length` tokens, all read at once. */
+    const atOnce = async (place: number, length: number) => {
+      const state = await start(place)
+      try {
+        return await read(state, tokens.slice(0, length))
+      } finally {
+        await decoder.dispose(state)
+      }
+    }
+    const one = await start(0)
+    const found: (Float32Array | undefined)[] = []
+    let other: State | undefined
+    for (const [i, token] of tokens.entries()) {
+      found.push(await read(one, [token]))
+      // Another source reads some tokens, and a third comes when it has gone.
+      if (i === 40) other = await start(1)
+      if (other !== undefined && i > 42 && i < 46) expect(await read(other, tokens.slice(0, 1))).toBeDefined()
+      if (i === 50 && other !== undefined) {
+        await decoder.dispose(other)
+        other = await start(2)
+        expect(await read(other, tokens.slice(0, 3))).toEqual(await atOnce(2, 3))
+      }
+    }
+    if (other !== undefined) await decoder.dispose(other)
+    for (const length of [1, 2, 31, 32, 33, 44, 52, 64, 65, 70]) {
+      expect(found[length - 1], `after ${length} tokens`).toEqual(await atOnce(0, length))
+    }
+    await decoder.dispose(one)
+  })
 })
