@@ -183,10 +183,10 @@ void EncoderDecoder::hand_out(const T5DecoderOutputs& outputs, const std::vector
   }
   std::atomic<size_t> next{0};
   in_parallel(places.size() < fewest_shared_outputs ? 1 : std::min(threads_, places.size()), [&] {
-    std::vector<float> copy;
+    std::vector<float> row;
     for (size_t column = next++; column < places.size(); column = next++) {
       if (places[column]->distribution < 0) continue;
-      receiver.receive(static_cast<size_t>(places[column]->distribution), row_of(outputs.logits, column, copy));
+      receiver.receive(static_cast<size_t>(places[column]->distribution), row_of(outputs.logits, column, row));
     }
   });
 }

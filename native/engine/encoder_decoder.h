@@ -72,7 +72,7 @@ class EncoderDecoder : public Engine {
   T5Model model_;
   T5Graph graph_;
   GraphRunner runner_;
-  std::optional<T5DecoderGraph> decoder_;  // of the last step
+  std::optional<T5DecoderGraph> decoder_;  // computed last
   ContextHandle cell_context_;
   BufferHandle cell_buffer_;
   std::vector<KeyValue> cell_store_;

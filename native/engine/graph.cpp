@@ -260,13 +260,13 @@ void GraphRunner::allocate(Graph& graph) {
   if (!library().ggml_backend_sched_alloc_graph(scheduler_for(graph.capacity()), graph.graph())) {
     throw EngineError("out-of-memory", "not enough memory for the intermediate results of a step");
   }
-  graph.allocation_ = allocations_;
 }
 
 void GraphRunner::run(Graph& graph) {
   const Library& llama = library();
   if (cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (!holds(graph)) allocate(graph);
+  graph.allocation_ = 0;
   graph.upload_inputs();
   set_threads(thread_count_.of_graph(graph.rows_of_products()));
   using Clock = std::chrono::steady_clock;
@@ -275,6 +275,7 @@ void GraphRunner::run(Graph& graph) {
   thread_count_.record(std::chrono::duration<double>(Clock::now() - begin).count() / graph.work());
   if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());
+  graph.allocation_ = allocations_;
 }
 
 }  // namespace tandem

@@ -108,9 +108,9 @@ class GraphRunner {
  public:
   GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel);
 
-  /** Throws EngineError `aborted`, `out-of-memory` or `compute-failed`; the graph must not be run again then. */
+  /** Throws EngineError `aborted`, `out-of-memory` or `compute-failed`. */
   void run(Graph& graph);
-  /** Whether `graph` was the last to run: it can run again, with other values of its inputs, until another one has. */
+  /** Whether `graph` was the last to run, and did: it can run again, with other values of its inputs, until another one has. */
   bool holds(const Graph& graph) const { return graph.allocation_ != 0 && graph.allocation_ == allocations_; }
 
  private:

@@ -15,8 +15,8 @@ namespace {
 
 /**
  * e^x for x up to 0, to single precision: 2^n e^r with |r| up to ln(2) / 2 and Taylor's series; below e^-87 it stays what it
- * is there, which is nothing beside e^0. No call, no branch and no conversion, so that compilers compute several at once: a row has
- * a hundred thousand scores.
+ * is there, which is nothing beside e^0. No call, no branch and no conversion, so that compilers compute several at once: a
+ * row has a hundred thousand scores.
  */
 inline float exponential(float x) {
   constexpr float log2_e = 1.44269504F;

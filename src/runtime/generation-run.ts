@@ -102,7 +102,8 @@ export class GenerationRun implements StreamedRun {
   async *pieces(): AsyncGenerator<string, void, void> {
     checkFollowers(this.#options)
     this.#request = await this.#prepare()
-    const search = SEARCHES[this.#request.config.mode](this.#timed, this.#request, this.#options.signal)
+    const request = { ...this.#request, isWanted: () => !this.#hasLeft }
+    const search = SEARCHES[request.config.mode](this.#timed, request, this.#options.signal)
     const text = this.#environment.tokenizer.decodeStream({ skipSpecialTokens: true })
     try {
       for (let step = await search.next(); ; step = await search.next()) {

@@ -63,7 +63,7 @@ export interface ModelMeasurement {
   prompts: PromptMeasurement[]
   /** A measurement for each length of a source and number of beams. */
   steps: StepMeasurement[]
-  /** Share of the time of steps in which JavaScript ran, and the model waited for it. */
+  /** Share of the time of steps in which JavaScript ran, whether or not the model waited for it. */
   typescriptShare: number
   /** The memory's limit, with the threads of the model; null where the model runs on another device than a CPU. */
   memory: {

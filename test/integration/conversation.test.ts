@@ -40,15 +40,19 @@ describe('a conversation', () => {
     }
   }
 
-  test('answers as if every turn were read anew, but reads only what is new', async () => {
+  test.each([
+    ['greedily', {}],
+    ['with samples', { doSample: true, seed: 3 }],
+  ])('answers %s as if every turn were read anew, but reads only what is new', async (_, search) => {
+    const options = { ...OPTIONS, ...search }
     const fed = countFed()
     await using conversation = model.converse()
     const messages: ChatMessage[] = []
     for (const [i, text] of ['你是谁?', '一加一等于几?', 'What is the capital of China?', '谢谢'].entries()) {
       messages.push({ role: 'user', content: text })
-      const answer = await conversation.send(text, OPTIONS)
+      const answer = await conversation.send(text, options)
       const read = fed.take()
-      const fresh = await model.generate(messages, OPTIONS)
+      const fresh = await model.generate(messages, options)
       const whole = fed.take()
       expect(answer.ids).toEqual(fresh.ids)
       messages.push({ role: 'assistant', content: answer.text })

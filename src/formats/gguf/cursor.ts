@@ -100,11 +100,10 @@ export class Cursor {
    */
   storeStrings(count: number, strings: StoredStrings): number {
     const { window } = this
-    const most = Math.min(window.length, MAX_STRING_BYTES)
     let stored = 0
     for (let start = this.index + 8; stored < count && start <= window.length; stored++) {
       const length = window.readUInt32LE(start - 8) + window.readUInt32LE(start - 4) * 2 ** 32
-      if (length > most || start + length > window.length) break
+      if (length > MAX_STRING_BYTES || start + length > window.length) break
       strings.add(window, start, start + length)
       this.index = start + length
       start = this.index + 8

@@ -23,7 +23,7 @@ interface Candidate extends Beam {
 export async function* beamSearch(decoder: Decoder, request: SearchRequest, signal?: AbortSignal): SearchRun {
   const { config } = request
   const state = await decoder.start(request.prompt, signal)
-  const steps = new Steps(decoder, state, signal)
+  const steps = new Steps(decoder, state, request, signal)
   try {
     const { rowRules, finishRule, lengthLimit } = textRules(decoder, state, request)
     const promptLength = state.promptIds.length
@@ -36,7 +36,7 @@ export async function* beamSearch(decoder: Decoder, request: SearchRequest, sign
       beamScores: running.map(({ score }) => score),
       ...(generator && { draw: { generator, rows: [...running.keys()], matrixRows: config.numBeams } }),
     })
-    steps.begin([state.promptIds], options)
+    steps.begin(() => ({ unread: [state.promptIds], options: options() }))
     while (true) {
       const [next] = await steps.rows()
       const candidates = Array.from(next?.ids ?? [], (token, rank): Candidate => {
@@ -46,13 +46,14 @@ export async function* beamSearch(decoder: Decoder, request: SearchRequest, sign
       })
       const survivors = board.advance(candidates)
       if (!board.isDone) {
-        const parents = survivors.map(({ parent }) => parent)
-        decoder.reorder(state, parents)
         running = survivors
-        steps.begin(
-          survivors.map(({ ids }) => ids.slice(-1)),
-          options,
-        )
+        steps.begin(() => {
+          decoder.reorder(
+            state,
+            survivors.map(({ parent }) => parent),
+          )
+          return { unread: survivors.map(({ ids }) => ids.slice(-1)), options: options() }
+        })
       }
       yield board.event(survivors, promptLength)
       if (board.isDone) return board.results(promptLength)

@@ -14,7 +14,7 @@ interface Sample {
 export async function* samplingSearch(decoder: Decoder, request: SearchRequest, signal?: AbortSignal): SearchRun {
   const { numReturnSequences: count, seed = 0 } = request.config
   const state = await decoder.start(request.prompt, signal)
-  const steps = new Steps(decoder, state, signal)
+  const steps = new Steps(decoder, state, request, signal)
   try {
     const { rowRules, finishRule } = textRules(decoder, state, request)
     const generator = decoder.createGenerator(seed)
@@ -29,7 +29,8 @@ export async function* samplingSearch(decoder: Decoder, request: SearchRequest, 
       edits: living.map(({ ids }) => rowRules(ids)),
       draw: { generator, rows: living.map(({ sequence }) => sequence), matrixRows: count },
     })
-    steps.begin(await readPrompt(decoder, state, { count, signal }), options)
+    const unread = await readPrompt(decoder, state, { count, signal })
+    steps.begin(() => ({ unread, options: options() }))
     while (living.length > 0) {
       const rows = await steps.rows()
       const events = living.map((sample, place) => {
@@ -39,13 +40,13 @@ export async function* samplingSearch(decoder: Decoder, request: SearchRequest, 
         return { kind: 'token' as const, sequence: sample.sequence, token, finishReason: sample.finishReason }
       })
       const places = [...living.keys()].filter((place) => living[place]?.finishReason === undefined)
-      if (places.length < living.length) decoder.reorder(state, places)
+      const hasEnded = places.length < living.length
       living = living.filter(({ finishReason }) => finishReason === undefined)
       if (living.length > 0) {
-        steps.begin(
-          living.map(({ ids }) => ids.slice(-1)),
-          options,
-        )
+        steps.begin(() => {
+          if (hasEnded) decoder.reorder(state, places)
+          return { unread: living.map(({ ids }) => ids.slice(-1)), options: options() }
+        })
       }
       yield* events
     }

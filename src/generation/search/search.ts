@@ -29,11 +29,13 @@ export interface SearchRequest {
   prompt: Prompt
   config: GenerationConfig
   completesStopString?: CompletesStopString | undefined
+  /** Whether anybody still wants more than has been computed; they do unless told otherwise. */
+  isWanted?: () => boolean
 }
 
 /**
- * A search drives a decoder. The decoder rejects with `aborted` when the signal says so; leaving the loop, by any way,
- * frees its state.
+ * A search drives a decoder. Both reject with `aborted` when the signal says so; leaving the loop, by any way, frees the
+ * decoder's state.
  */
 export type Search = (decoder: Decoder, request: SearchRequest, signal?: AbortSignal) => SearchRun
 

@@ -12,11 +12,14 @@ const MODES: Record<string, GenerationOptions> = {
   'beam search': { numBeams: 3 },
 }
 
-/** A search over a decoder that fails from its step number `failing` on. */
-function run(
-  mode: GenerationOptions,
-  { failing = Number.POSITIVE_INFINITY, signal }: { failing?: number; signal?: AbortSignal } = {},
-) {
+interface Run {
+  /** The first step that fails. */
+  failing?: number
+  signal?: AbortSignal
+  isWanted?: () => boolean
+}
+
+function run(mode: GenerationOptions, { failing = Number.POSITIVE_INFINITY, signal, isWanted = () => true }: Run = {}) {
   const rule = scattered(SIZE)
   const decoder = new FakeDecoder(SIZE, (past, prompt) => {
     if (decoder.steps >= failing) throw new Error('no memory')
@@ -24,7 +27,7 @@ function run(
   })
   const config = resolveGeneration({ call: { maxNewTokens: 6, minNewTokens: 6, ...mode } as GenerationOptions })
   const prompt = { inputIds: [3, 4], attentionMask: [1, 1] }
-  return { decoder, search: SEARCHES[config.mode](decoder, { prompt, config }, signal) }
+  return { decoder, search: SEARCHES[config.mode](decoder, { prompt, config, isWanted }, signal) }
 }
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 5))
@@ -43,6 +46,36 @@ describe.each(Object.entries(MODES))('%s', (name, mode) => {
       expect(decoder.steps).toBe(promptSteps + 2)
     }
     await search.return([])
+  })
+
+  it('waits for whoever is told where functions of theirs decide about tokens', async () => {
+    const seen: string[] = []
+    const prefixAllowedTokensFn = () => {
+      seen.push('asked')
+      return [5, 6, 7]
+    }
+    const { search } = run({ ...mode, prefixAllowedTokensFn } as GenerationOptions)
+    while ((await search.next()).done !== true) {
+      seen.push('told')
+      await pause()
+    }
+    // Every text or beam is asked for anew before a step, and told of after it.
+    const steps = seen.join(' ').split(/(?<=told) (?=asked)/)
+    expect(steps).toHaveLength(6)
+    for (const step of steps) expect(step).toMatch(/^(asked ?)+(told ?)+$/)
+  })
+
+  it('begins no step that nobody wants', async () => {
+    let isWanted = true
+    const { decoder, search } = run(mode, { isWanted: () => isWanted })
+    await search.next()
+    await pause()
+    isWanted = false
+    for (let i = 0; i < perStep; i++) await search.next()
+    await pause()
+    expect(decoder.steps).toBe(promptSteps + 2)
+    await search.return([])
+    expect(decoder.alive).toBe(0)
   })
 
   it('begins no step behind the last', async () => {

@@ -1,31 +1,49 @@
 import { generationAborted } from '../../errors.ts'
 import type { Decoder, DecoderState, RowCandidates, StepOptions } from '../decoder.ts'
+import type { SearchRequest } from './search.ts'
+
+/** What is asked of a step: the ids that each row has not read yet, and what becomes of their scores. */
+export interface NextStep {
+  unread: readonly (readonly number[])[]
+  options: StepOptions
+}
 
 /**
- * The steps of a search, each of them begun before anybody is told what the one before has found: what readers do with a
- * token, such as decoding and showing it, then takes no time of its own.
+ * The steps of a search. Each is begun before anybody is told what the one before has found: what readers do with a token,
+ * such as decoding and showing it, then takes no time of its own. Not so where functions of the caller decide about tokens,
+ * who may rely on having been told, nor where nobody wants another token.
  */
 export class Steps {
   readonly #decoder: Decoder
   readonly #state: DecoderState
   readonly #signal: AbortSignal | undefined
+  readonly #isAhead: () => boolean
+  #compute: () => Promise<RowCandidates[]> = () => Promise.resolve([])
   #begun: Promise<RowCandidates[]> | undefined
 
-  constructor(decoder: Decoder, state: DecoderState, signal: AbortSignal | undefined) {
+  constructor(decoder: Decoder, state: DecoderState, request: SearchRequest, signal: AbortSignal | undefined) {
+    const { config, isWanted = () => true } = request
+    const asksCaller = config.prefixAllowedTokensFn !== undefined || config.logitsProcessors.length > 0
     this.#decoder = decoder
     this.#state = state
     this.#signal = signal
+    this.#isAhead = () => !asksCaller && isWanted()
   }
 
-  /** Begins a step for the ids that each row has not read yet. What goes wrong counts where its rows are awaited. */
-  begin(unread: readonly (readonly number[])[], options: () => StepOptions): void {
-    this.#begun = this.#compute(unread, options)
-    this.#begun.catch(() => undefined)
+  /** Says what the next step is. What goes wrong, also in `next`, counts where its rows are awaited. */
+  begin(next: () => NextStep): void {
+    this.#compute = async () => {
+      const { unread, options } = next()
+      return this.#decoder.step(this.#state, unread, options, this.#signal)
+    }
+    this.#begun = this.#isAhead() ? this.#compute() : undefined
+    this.#begun?.catch(() => undefined)
   }
 
-  /** What the step that was begun has found. Rejects as the decoder does, also when it was aborted in the meantime. */
+  /** What that step has found. Rejects as the decoder does, also when it was aborted in the meantime. */
   async rows(): Promise<RowCandidates[]> {
-    const rows = (await this.#begun) ?? []
+    this.#begun ??= this.#compute()
+    const rows = await this.#begun
     if (this.#signal?.aborted === true) throw generationAborted(this.#signal)
     return rows
   }
@@ -34,9 +52,5 @@ export class Steps {
   async end(): Promise<void> {
     await this.#begun?.catch(() => undefined)
     await this.#decoder.dispose(this.#state)
-  }
-
-  async #compute(unread: readonly (readonly number[])[], options: () => StepOptions): Promise<RowCandidates[]> {
-    return this.#decoder.step(this.#state, unread, options(), this.#signal)
   }
 }
