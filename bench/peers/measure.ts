@@ -25,9 +25,9 @@ export interface MeasuredLine {
 const PAUSE_MS = 300
 
 /**
- * Lets all contenders take turns at a line, so that what else happens on the machine happens to all of them. Each turn begins
- * with another one: who follows a program that has just given back gigabytes finds memory that a virtual machine must first get
- * again from its host.
+ * Lets all contenders take turns at a line, so that what else happens on the machine happens to all of them; in another order
+ * each time, since one may leave the machine worse than others: a virtual machine gets gigabytes that were given back again
+ * from its host.
  */
 export async function measureLine(line: Line, contenders: readonly Contender[], turns: number): Promise<MeasuredLine> {
   const times = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]))
@@ -35,8 +35,7 @@ export async function measureLine(line: Line, contenders: readonly Contender[], 
   const busy = line.isBusy === true ? spawn(process.execPath, ['-e', 'for (;;);']) : undefined
   try {
     for (let turn = 0; turn < (line.turns ?? turns); turn++) {
-      const order = [...times]
-      for (const [contender, taken] of [...order.slice(turn % order.length), ...order.slice(0, turn % order.length)]) {
+      for (const [contender, taken] of shuffled([...times])) {
         try {
           taken.push(await contender.measure(line.work))
         } catch (error) {
@@ -54,6 +53,11 @@ export async function measureLine(line: Line, contenders: readonly Contender[], 
   const { title, unit, convert = (value: number) => value } = line
   const results = [...times].map(([{ peer, setting }, taken]) => ({ peer, setting, value: convert(medianOf(taken)) }))
   return { title, unit, isSpeed: unit.endsWith('/s'), results, failures }
+}
+
+function shuffled<Item>(items: readonly Item[]): Item[] {
+  const places = items.map((item) => ({ item, place: Math.random() }))
+  return places.sort((one, other) => one.place - other.place).map(({ item }) => item)
 }
 
 function lastLine(error: unknown): string {
