@@ -26,8 +26,7 @@ const PAUSE_MS = 300
 
 /**
  * Lets all contenders take turns at a line, so that what else happens on the machine happens to all of them; in another order
- * each time, since one may leave the machine worse than others: a virtual machine gets gigabytes that were given back again
- * from its host.
+ * each time, so that none always follows the same one.
  */
 export async function measureLine(line: Line, contenders: readonly Contender[], turns: number): Promise<MeasuredLine> {
   const times = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]))

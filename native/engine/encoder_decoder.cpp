@@ -196,7 +196,6 @@ void EncoderDecoder::step(const StepRows& rows, OutputReceiver& receiver) {
   try {
     compute(rows, plan, receiver);
   } catch (...) {
-    decoder_.reset();
     cells_.abandon(rows, plan);
     throw;
   }

@@ -33,9 +33,8 @@ template <typename Value>
 ggml_tensor* Graph::input(ggml_type type, const std::vector<Value>& values) {
   auto* tensor = library().ggml_new_tensor_1d(context_.get(), type, static_cast<int64_t>(values.size()));
   library().ggml_set_input(tensor);
-  std::vector<uint8_t> bytes(values.size() * sizeof(Value));
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  inputs_.push_back({tensor, std::move(bytes)});
+  inputs_.push_back({tensor, std::vector<uint8_t>(values.size() * sizeof(Value))});
+  replace(tensor, values);
   return tensor;
 }
 

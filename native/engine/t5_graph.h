@@ -120,6 +120,8 @@ class T5Graph {
   ggml_tensor* attention_over_source(Graph& graph, ggml_tensor* q, const KeyValue& source, ggml_tensor* mask) const;
   ggml_tensor* slot_bias(Graph& graph, ggml_tensor* table, const StepInputs& inputs) const;
 
+  static constexpr size_t nodes_per_layer = 96;  // the largest, gated and exact, has about 70
+
   const T5Model& model_;
   const T5Parameters& p_;
   const Options options_;

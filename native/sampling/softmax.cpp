@@ -59,19 +59,19 @@ TANDEM_WIDE_VECTORS double sum_of_exponentials(const float* row, size_t size, fl
   constexpr size_t lanes = 8;
   double sums[lanes] = {};
   float powers[part];
-  const auto add_powers = [&](size_t count) {
-    for (size_t i = 0; i < count; i += lanes) {
+  const auto add_powers = [&] {
+    for (size_t i = 0; i < part; i += lanes) {
       for (size_t lane = 0; lane < lanes; ++lane) sums[lane] += powers[i + lane];
     }
   };
   size_t first = 0;
   for (; first + part <= size; first += part) {
     for (size_t i = 0; i < part; ++i) powers[i] = exponential(row[first + i] - largest);
-    add_powers(part);
+    add_powers();
   }
   std::fill(powers, powers + part, 0.0F);
   for (size_t i = 0; first + i < size; ++i) powers[i] = exponential(row[first + i] - largest);
-  add_powers(part);
+  add_powers();
   return std::accumulate(sums, sums + lanes, 0.0);
 }
 

@@ -4,7 +4,7 @@ import { styled } from './terminal.ts'
 import type { Texts } from './texts/english.ts'
 import { displayWidth } from './ui.ts'
 
-/** Texts of one command, as any command may have them. */
+/** The texts that a command has. */
 interface CommandTexts {
   description: string
   arguments: Readonly<Record<string, string>>

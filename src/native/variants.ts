@@ -27,7 +27,7 @@ export function variantFor(device: string): Variant | 'auto' {
   return GPU_KINDS.includes(device) ? (device as Variant) : 'auto'
 }
 
-/** A variant of llama.cpp that cannot be used here, and why, in the loader's own words where it has any. */
+/** A variant of llama.cpp that cannot be used here, and why, where possible in the loader's own words. */
 export interface VariantObstacle {
   /** The build of llama.cpp. */
   variant: Variant

@@ -71,8 +71,7 @@ export class Cursor {
 
   /** A 64-bit count or length. Exact up to 2^53; anything above is only ever compared with a limit and refused. */
   size(): number {
-    const start = this.advance(8)
-    return this.window.readUInt32LE(start) + this.window.readUInt32LE(start + 4) * 2 ** 32
+    return sizeAt(this.window, this.advance(8))
   }
 
   /** A copy of the next bytes, alone in its buffer, so that typed arrays of any width can look at it. */
@@ -102,7 +101,7 @@ export class Cursor {
     const { window } = this
     let stored = 0
     for (let start = this.index + 8; stored < count && start <= window.length; stored++) {
-      const length = window.readUInt32LE(start - 8) + window.readUInt32LE(start - 4) * 2 ** 32
+      const length = sizeAt(window, start - 8)
       if (length > MAX_STRING_BYTES || start + length > window.length) break
       strings.add(window, start, start + length)
       this.index = start + length
@@ -156,4 +155,8 @@ export class Cursor {
     this.index += bytes
     return start
   }
+}
+
+function sizeAt(bytes: Buffer, start: number): number {
+  return bytes.readUInt32LE(start) + bytes.readUInt32LE(start + 4) * 2 ** 32
 }

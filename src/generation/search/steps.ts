@@ -10,7 +10,7 @@ export interface NextStep {
 
 /**
  * The steps of a search. Each is begun before anybody is told what the one before has found: what readers do with a token,
- * such as decoding and showing it, then takes no time of its own. Not so where functions of the caller decide about tokens,
+ * such as decoding and showing it, then passes while the model computes. Not so where functions of the caller decide about tokens,
  * who may rely on having been told, nor where nobody wants another token.
  */
 export class Steps {
