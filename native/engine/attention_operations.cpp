@@ -17,6 +17,8 @@ const uint16_t* halves_at(const ggml_tensor* tensor, size_t offset) {
 
 size_t row_floats(const ggml_tensor* tensor) { return tensor->nb[1] / sizeof(float); }
 
+/** Pieces of a step's attention for each thread: few, so that it goes on where it has fetched ahead. */
+constexpr int64_t pieces_per_thread = 3;
 constexpr auto most_rows = static_cast<int64_t>(kernels::max_attention_rows);
 
 /** One head of keys in tiles and of values `[size, n, heads]`. */
@@ -75,15 +77,22 @@ void ValueHeads::compute(ggml_tensor* result, int64_t token, int64_t) const {
   }
 }
 
-int64_t SelfAttention::pieces(const ggml_tensor* result, int) const { return result->ne[1] * heads_; }
+int64_t SelfAttention::pieces(const ggml_tensor* result, int threads) const {
+  return std::min(heads_ * result->ne[1], threads * pieces_per_thread);
+}
 
-void SelfAttention::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+void SelfAttention::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
+  // Head by head: beams see much of the same past.
+  const int64_t tokens = result->ne[1];
+  const int64_t end = share(heads_ * tokens, piece + 1, pieces);
+  for (int64_t i = share(heads_ * tokens, piece, pieces); i < end; ++i) attend(result, i / tokens, i % tokens);
+}
+
+void SelfAttention::attend(ggml_tensor* result, int64_t head, int64_t token) const {
   const ggml_tensor* queries = result->src[0];
   const ggml_tensor* keys = result->src[1];
   const ggml_tensor* values = result->src[2];
   const ggml_tensor* bias = result->src[4];
-  const int64_t token = piece / heads_;
-  const int64_t head = piece % heads_;
   const int64_t size = result->ne[0] / heads_;
   const auto slots = static_cast<size_t>(bias->ne[0]);
   kernels::CellAttention task{};
@@ -137,14 +146,21 @@ CrossAttentionOverSources::CrossAttentionOverSources(const kernels::KernelSet& k
   }
 }
 
-int64_t CrossAttentionOverSources::pieces(const ggml_tensor*, int) const {
-  return static_cast<int64_t>(groups_.size()) * heads_;
+int64_t CrossAttentionOverSources::pieces(const ggml_tensor*, int threads) const {
+  return std::min(static_cast<int64_t>(groups_.size()) * heads_, threads * pieces_per_thread);
 }
 
-void CrossAttentionOverSources::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+void CrossAttentionOverSources::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
+  // Heads of one source lie behind each other: the kernel fetches the next one's keys.
+  const int64_t all = static_cast<int64_t>(groups_.size()) * heads_;
+  const int64_t end = share(all, piece + 1, pieces);
+  for (int64_t i = share(all, piece, pieces); i < end; ++i) {
+    attend(result, groups_[static_cast<size_t>(i / heads_)], i % heads_);
+  }
+}
+
+void CrossAttentionOverSources::attend(ggml_tensor* result, const Columns& group, int64_t head) const {
   const ggml_tensor* queries = result->src[0];
-  const Columns& group = groups_[static_cast<size_t>(piece / heads_)];
-  const int64_t head = piece % heads_;
   const int64_t size = group.values->ne[0];
   kernels::Attention task = attention_over({group.keys, group.values, head});
   task.queries = floats_at(queries, head * size, group.first);

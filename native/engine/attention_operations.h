@@ -55,6 +55,8 @@ class SelfAttention : public Operation {
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 
  private:
+  void attend(ggml_tensor* result, int64_t head, int64_t token) const;
+
   const kernels::KernelSet& kernel_set_;
   int64_t heads_;
 };
@@ -96,6 +98,8 @@ class CrossAttentionOverSources : public Operation {
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 
  private:
+  void attend(ggml_tensor* result, const Columns& group, int64_t head) const;
+
   const kernels::KernelSet& kernel_set_;
   std::vector<Columns> groups_;  // of at most as many columns as the kernel takes at once
   int64_t heads_;

@@ -19,6 +19,8 @@ class Operation {
   virtual int64_t pieces(const ggml_tensor* result, int threads) const = 0;
   /** Must not throw: a thread of ggml's runs it. */
   virtual void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const = 0;
+  /** Which of `count` equal parts of the work `piece` begins with. */
+  static int64_t share(int64_t count, int64_t piece, int64_t pieces) { return count * piece / pieces; }
 
  private:
   std::atomic<int64_t> next_{0};

@@ -12,11 +12,6 @@ constexpr int64_t activation_bytes = 256 << 10;
 /** Pieces of a product for each thread: enough that a slow one leaves the rest to the others. */
 constexpr int64_t pieces_per_thread = 8;
 
-/** The part of `count` that piece `piece` of `pieces` begins with. */
-size_t share(size_t count, int64_t piece, int64_t pieces) {
-  return count * static_cast<size_t>(piece) / static_cast<size_t>(pieces);
-}
-
 std::byte* row_of(const ggml_tensor* tensor, size_t row) {
   return static_cast<std::byte*>(tensor->data) + row * tensor->nb[1];
 }
@@ -90,26 +85,26 @@ int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
   return (static_cast<int64_t>(activations->nb[1]) * activations->ne[1] + activation_bytes - 1) / activation_bytes;
 }
 
-size_t PackedLinear::panel_groups() const {
+int64_t PackedLinear::panel_groups() const {
   size_t panels = 0;
   for (const auto* matrix : matrices_) panels += matrix->panel_count();
-  return (panels + kernels::panels_together - 1) / kernels::panels_together;
+  return static_cast<int64_t>((panels + kernels::panels_together - 1) / kernels::panels_together);
 }
 
 int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
   const auto most = threads == 1 ? 1 : threads * pieces_per_thread;
-  return row_pieces(result) * std::min<int64_t>(static_cast<int64_t>(panel_groups()), most);
+  return row_pieces(result) * std::min<int64_t>(panel_groups(), most);
 }
 
 void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
   const ggml_tensor* activations = result->src[0];
   const ggml_tensor* addend = result->src[1];
   const int64_t groups = pieces / row_pieces(result);
-  const auto rows = static_cast<size_t>(result->ne[1]);
-  const size_t first_row = share(rows, piece / groups, row_pieces(result));
-  const size_t row_end = share(rows, piece / groups + 1, row_pieces(result));
-  const size_t first_panel = share(panel_groups(), piece % groups, groups) * kernels::panels_together;
-  const size_t panel_end = share(panel_groups(), piece % groups + 1, groups) * kernels::panels_together;
+  const auto part = [](int64_t count, int64_t of, int64_t parts) { return static_cast<size_t>(share(count, of, parts)); };
+  const size_t first_row = part(result->ne[1], piece / groups, row_pieces(result));
+  const size_t row_end = part(result->ne[1], piece / groups + 1, row_pieces(result));
+  const size_t first_panel = part(panel_groups(), piece % groups, groups) * kernels::panels_together;
+  const size_t panel_end = part(panel_groups(), piece % groups + 1, groups) * kernels::panels_together;
   size_t matrix_panel = 0;   // the first of a matrix among all
   size_t matrix_output = 0;  // likewise
   for (const auto* matrix : matrices_) {

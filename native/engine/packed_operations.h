@@ -74,7 +74,7 @@ class PackedLinear : public Operation {
 
  private:
   int64_t row_pieces(const ggml_tensor* result) const;
-  size_t panel_groups() const;
+  int64_t panel_groups() const;
 
   const kernels::KernelSet& kernel_set_;
   std::vector<const kernels::PackedMatrix*> matrices_;
