@@ -9,8 +9,15 @@ namespace {
 
 /** Rows of activations that stay in a core's second cache while all panels pass by them. */
 constexpr int64_t activation_bytes = 256 << 10;
-/** Pieces of a product for each thread: enough that a slow one leaves the rest to the others. */
-constexpr int64_t pieces_per_thread = 8;
+/** In each round every thread takes a piece, and all of them half of what is left; in the last one all of it. */
+constexpr int64_t rounds = 5;
+
+/** Which of `count` parts of the work piece `piece` begins with: large pieces are read in one go, small ones end together. */
+int64_t guided_share(int64_t count, int64_t piece, int64_t threads) {
+  const int64_t round = std::min(piece / threads, rounds - 1);
+  const int64_t scale = threads << (round + (round < rounds - 1 ? 1 : 0));
+  return count - count * ((threads << (round < rounds - 1 ? 1 : 0)) - (piece - round * threads)) / scale;
+}
 
 std::byte* row_of(const ggml_tensor* tensor, size_t row) {
   return static_cast<std::byte*>(tensor->data) + row * tensor->nb[1];
@@ -92,8 +99,7 @@ int64_t PackedLinear::panel_groups() const {
 }
 
 int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
-  const auto most = threads == 1 ? 1 : threads * pieces_per_thread;
-  return row_pieces(result) * std::min<int64_t>(panel_groups(), most);
+  return row_pieces(result) * (threads == 1 ? 1 : threads * rounds);
 }
 
 void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
@@ -103,8 +109,12 @@ void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) c
   const auto part = [](int64_t count, int64_t of, int64_t parts) { return static_cast<size_t>(share(count, of, parts)); };
   const size_t first_row = part(result->ne[1], piece / groups, row_pieces(result));
   const size_t row_end = part(result->ne[1], piece / groups + 1, row_pieces(result));
-  const size_t first_panel = part(panel_groups(), piece % groups, groups) * kernels::panels_together;
-  const size_t panel_end = part(panel_groups(), piece % groups + 1, groups) * kernels::panels_together;
+  const auto panel_of = [&](int64_t place) {
+    const int64_t group = groups == 1 ? place * panel_groups() : guided_share(panel_groups(), place, groups / rounds);
+    return static_cast<size_t>(group) * kernels::panels_together;
+  };
+  const size_t first_panel = panel_of(piece % groups);
+  const size_t panel_end = panel_of(piece % groups + 1);
   size_t matrix_panel = 0;   // the first of a matrix among all
   size_t matrix_output = 0;  // likewise
   for (const auto* matrix : matrices_) {
