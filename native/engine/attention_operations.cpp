@@ -77,32 +77,42 @@ void ValueHeads::compute(ggml_tensor* result, int64_t token, int64_t) const {
   }
 }
 
-int64_t SelfAttention::pieces(const ggml_tensor* result, int threads) const {
-  return std::min(heads_ * result->ne[1], threads * pieces_per_thread);
+int64_t SelfAttention::pieces(const ggml_tensor*, int) const { return heads_; }
+
+void SelfAttention::compute(ggml_tensor* result, int64_t head, int64_t) const {
+  // A token sees itself and those before it, and beams see much of the same past: all of that concerns one head at a time.
+  store(result, head);
+  for (int64_t token = 0; token < result->ne[1]; ++token) attend(result, head, token);
 }
 
-void SelfAttention::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
-  // Head by head: beams see much of the same past.
-  const int64_t tokens = result->ne[1];
-  const int64_t end = share(heads_ * tokens, piece + 1, pieces);
-  for (int64_t i = share(heads_ * tokens, piece, pieces); i < end; ++i) attend(result, i / tokens, i % tokens);
+void SelfAttention::store(const ggml_tensor* result, int64_t head) const {
+  const int64_t size = result->ne[0] / heads_;
+  const auto* new_cells = static_cast<const int64_t*>(result->src[5]->data);
+  for (const int part : {1, 2}) {
+    const ggml_tensor* values = result->src[part];
+    const ggml_tensor* cells = result->src[part + 2];
+    for (int64_t token = 0; token < result->ne[1]; ++token) {
+      auto* cell = static_cast<uint16_t*>(cells->data) + new_cells[token] * cells->ne[0] + head * size;
+      kernel_set_.to_halves(floats_at(values, head * size, token), static_cast<size_t>(size), cell);
+    }
+  }
 }
 
 void SelfAttention::attend(ggml_tensor* result, int64_t head, int64_t token) const {
   const ggml_tensor* queries = result->src[0];
-  const ggml_tensor* keys = result->src[1];
-  const ggml_tensor* values = result->src[2];
-  const ggml_tensor* bias = result->src[4];
+  const ggml_tensor* keys = result->src[3];
+  const ggml_tensor* values = result->src[4];
+  const ggml_tensor* bias = result->src[7];
   const int64_t size = result->ne[0] / heads_;
   const auto slots = static_cast<size_t>(bias->ne[0]);
   kernels::CellAttention task{};
   task.query = floats_at(queries, head * size, token);
   task.keys = halves_at(keys, static_cast<size_t>(head * size));
   task.values = halves_at(values, static_cast<size_t>(head * size));
-  task.cell_stride = keys->nb[1] / sizeof(uint16_t);
+  task.cell_stride = static_cast<size_t>(keys->ne[0]);
   task.head_size = static_cast<size_t>(size);
-  task.cells = static_cast<const int32_t*>(result->src[3]->data) + static_cast<size_t>(token) * slots;
-  task.count = static_cast<size_t>(static_cast<const int32_t*>(result->src[5]->data)[token]);
+  task.cells = static_cast<const int32_t*>(result->src[6]->data) + static_cast<size_t>(token) * slots;
+  task.count = static_cast<size_t>(static_cast<const int32_t*>(result->src[8]->data)[token]);
   task.bias = static_cast<const float*>(bias->data) + static_cast<size_t>(token * heads_ + head) * slots;
   task.output = floats_at(result, head * size, token);
   kernel_set_.attend_cells(task);

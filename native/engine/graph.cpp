@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "engine/error.h"
-#include "engine/packed_operations.h"
 #include "engine/weights.h"
 
 namespace tandem {
@@ -75,25 +74,36 @@ ggml_tensor* Graph::custom_into(ggml_tensor* target, std::vector<ggml_tensor*> a
                                        Operation::run, GGML_N_TASKS_MAX, operations_.back().get());
 }
 
-ggml_tensor* Graph::quantized(ggml_tensor* x) {
-  auto& found = quantized_[x];
-  if (found != nullptr) return found;
-  const auto quantize = [&](std::vector<ggml_tensor*> arguments, std::unique_ptr<QuantizeRows> operation) {
-    const int64_t bytes = operation->row_bytes(x->ne[0]);
-    return custom({GGML_TYPE_I8, bytes, x->ne[1]}, std::move(arguments), std::move(operation));
-  };
+Graph::Quantization Graph::quantization_of(ggml_tensor* x) const {
   // A norm or an activation that nothing else reads is then no node of the graph.
   const auto norm = norms_.find(x);
-  const auto rectified = rectified_.find(x);
   if (norm != norms_.end()) {
     const auto& [source, weight, epsilon] = norm->second;
-    found = quantize({source, weight}, std::make_unique<QuantizeNormed>(*kernel_set_, epsilon));
-  } else if (rectified != rectified_.end()) {
-    found = quantize({rectified->second}, std::make_unique<QuantizeRectified>(*kernel_set_));
-  } else {
-    found = quantize({x}, std::make_unique<QuantizeRows>(*kernel_set_));
+    return {std::make_shared<NormedRows>(*kernel_set_, epsilon), {source, weight}};
   }
-  return found;
+  const auto rectified = rectified_.find(x);
+  if (rectified != rectified_.end()) return {std::make_shared<RectifiedRows>(*kernel_set_), {rectified->second}};
+  return {std::make_shared<QuantizedRows>(*kernel_set_), {x}};
+}
+
+ggml_tensor* Graph::packed_linear(PackedLinear::Matrices matrices, ggml_tensor* x, ggml_tensor* residual) {
+  int64_t outputs = 0;
+  for (const auto* matrix : matrices) outputs += static_cast<int64_t>(matrix->outputs());
+  auto [rows, arguments] = quantization_of(x);
+  std::unique_ptr<PackedLinear> product;
+  if (x->ne[0] * x->ne[1] <= PackedLinear::few_values) {
+    product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices), std::move(rows), arguments.size());
+  } else {
+    auto& quantized = quantized_[x];
+    if (quantized == nullptr) {
+      const auto bytes = static_cast<int64_t>(rows->row_bytes(x->ne[0]));
+      quantized = custom({GGML_TYPE_I8, bytes, x->ne[1]}, std::move(arguments), std::make_unique<QuantizeRows>(std::move(rows)));
+    }
+    arguments = {quantized};
+    product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices));
+  }
+  if (residual != nullptr) arguments.push_back(residual);
+  return custom({GGML_TYPE_F32, outputs, x->ne[1]}, std::move(arguments), std::move(product));
 }
 
 void Graph::count_product(const ggml_tensor* weight, const ggml_tensor* x) {
@@ -108,22 +118,16 @@ ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* res
     auto* product = library().ggml_mul_mat(context_.get(), weight, x);
     return residual == nullptr ? product : library().ggml_add(context_.get(), residual, product);
   }
-  std::vector<ggml_tensor*> arguments{quantized(x)};
-  if (residual != nullptr) arguments.push_back(residual);
-  return custom({GGML_TYPE_F32, weight->ne[1], x->ne[1]}, std::move(arguments),
-                std::make_unique<PackedLinear>(*kernel_set_, std::vector<const kernels::PackedMatrix*>{packed}));
+  return packed_linear({packed}, x, residual);
 }
 
 std::vector<ggml_tensor*> Graph::packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x) {
-  std::vector<const kernels::PackedMatrix*> matrices;
-  int64_t outputs = 0;
+  PackedLinear::Matrices matrices;
   for (const auto* weight : weights) {
     count_product(weight, x);
     matrices.push_back(packed_form(weight));
-    outputs += weight->ne[1];
   }
-  auto* joined = custom({GGML_TYPE_F32, outputs, x->ne[1]}, {quantized(x)},
-                        std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices)));
+  auto* joined = packed_linear(std::move(matrices), x, nullptr);
   std::vector<ggml_tensor*> parts;
   size_t offset = 0;
   for (const auto* weight : weights) {

@@ -5,7 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/handles.h"
-#include "engine/operation.h"
+#include "engine/packed_operations.h"
 #include "engine/thread_count.h"
 #include "kernels/kernel_set.h"
 
@@ -78,7 +78,13 @@ class Graph {
     std::vector<uint8_t> bytes;
   };
   ggml_tensor* heads_of(ggml_tensor* x, int64_t size, int64_t heads);
-  ggml_tensor* quantized(ggml_tensor* x);
+  /** How `x` becomes quantised rows, from which arguments. */
+  struct Quantization {
+    std::shared_ptr<const QuantizedRows> rows;
+    std::vector<ggml_tensor*> arguments;
+  };
+  Quantization quantization_of(ggml_tensor* x) const;
+  ggml_tensor* packed_linear(PackedLinear::Matrices matrices, ggml_tensor* x, ggml_tensor* residual);
   void count_product(const ggml_tensor* weight, const ggml_tensor* x);
   template <typename Value>
   ggml_tensor* input(ggml_type type, const std::vector<Value>& values);

@@ -1,7 +1,7 @@
 #include "engine/packed_operations.h"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 namespace tandem {
 
@@ -12,82 +12,29 @@ constexpr int64_t activation_bytes = 256 << 10;
 /** In each round every thread takes a piece, and all of them half of what is left; in the last one all of it. */
 constexpr int64_t rounds = 5;
 
-/** Which of `count` parts of the work piece `piece` begins with: large pieces are read in one go, small ones end together. */
+/** Which of `count` parts of the work `piece` begins with: large pieces are read in one go, small ones end together. */
 int64_t guided_share(int64_t count, int64_t piece, int64_t threads) {
   const int64_t round = std::min(piece / threads, rounds - 1);
-  const int64_t scale = threads << (round + (round < rounds - 1 ? 1 : 0));
-  return count - count * ((threads << (round < rounds - 1 ? 1 : 0)) - (piece - round * threads)) / scale;
+  const int64_t in_round = round == rounds - 1 ? threads : 2 * threads;  // pieces of its size that are left
+  const int64_t taken = piece - round * threads;
+  return count - (count * (in_round - taken) / in_round >> round);
 }
 
-std::byte* row_of(const ggml_tensor* tensor, size_t row) {
-  return static_cast<std::byte*>(tensor->data) + row * tensor->nb[1];
-}
-
-/** What a row is multiplied with for its root mean square to be 1. */
-float rms_scale(const float* x, size_t size, float epsilon) {
-  double squares = 0;
-  for (size_t i = 0; i < size; ++i) squares += static_cast<double>(x[i]) * x[i];
-  return 1.0F / std::sqrt(static_cast<float>(squares / static_cast<double>(size)) + epsilon);
+float* floats_of(const ggml_tensor* tensor, size_t row) {
+  return reinterpret_cast<float*>(static_cast<std::byte*>(tensor->data) + row * tensor->nb[1]);
 }
 
 }  // namespace
 
-int64_t QuantizeRows::row_bytes(int64_t inputs) const {
-  const int64_t blocks = inputs / static_cast<int64_t>(kernels::block_inputs);
-  return blocks * static_cast<int64_t>(kernel_set_.quantized_block_bytes);
-}
+PackedLinear::PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices)
+    : kernel_set_(kernel_set), matrices_(std::move(matrices)) {}
 
-int64_t QuantizeRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
-
-void QuantizeRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
-  const ggml_tensor* x = result->src[0];
-  const auto row = static_cast<size_t>(piece);
-  kernel_set_.quantize(reinterpret_cast<const float*>(row_of(x, row)),
-                       static_cast<size_t>(x->ne[0]) / kernels::block_inputs, row_of(result, row));
-}
-
-template <typename Value>
-void QuantizeRows::quantize_row(ggml_tensor* result, size_t row, Value value) const {
-  constexpr size_t part = 16 * kernels::block_inputs;
-  float values[part];
-  const auto size = static_cast<size_t>(result->src[0]->ne[0]);
-  std::byte* target = row_of(result, row);
-  for (size_t first = 0; first < size; first += part) {
-    const size_t count = std::min(part, size - first);
-    for (size_t i = 0; i < count; ++i) values[i] = value(first + i);
-    kernel_set_.quantize(values, count / kernels::block_inputs, target);
-    target += count / kernels::block_inputs * kernel_set_.quantized_block_bytes;
-  }
-}
-
-void QuantizeNormed::compute(ggml_tensor* result, int64_t piece, int64_t) const {
-  const auto row = static_cast<size_t>(piece);
-  const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
-  const auto* weight = static_cast<const float*>(result->src[1]->data);
-  const float scale = rms_scale(x, static_cast<size_t>(result->src[0]->ne[0]), epsilon_);
-  quantize_row(result, row, [=](size_t i) { return x[i] * scale * weight[i]; });
-}
-
-void QuantizeRectified::compute(ggml_tensor* result, int64_t piece, int64_t) const {
-  const auto row = static_cast<size_t>(piece);
-  const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
-  // What is no number stays so, as in ggml's relu.
-  quantize_row(result, row, [=](size_t i) { return x[i] < 0 ? 0.0F : x[i]; });
-}
-
-int64_t RmsNorm::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
-
-void RmsNorm::compute(ggml_tensor* result, int64_t piece, int64_t) const {
-  const auto row = static_cast<size_t>(piece);
-  const auto size = static_cast<size_t>(result->ne[0]);
-  const auto* x = reinterpret_cast<const float*>(row_of(result->src[0], row));
-  const auto* weight = static_cast<const float*>(result->src[1]->data);
-  auto* target = reinterpret_cast<float*>(row_of(result, row));
-  const float scale = rms_scale(x, size, epsilon_);
-  for (size_t i = 0; i < size; ++i) target[i] = x[i] * scale * weight[i];
-}
+PackedLinear::PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices,
+                           std::shared_ptr<const QuantizedRows> rows, size_t row_arguments)
+    : kernel_set_(kernel_set), matrices_(std::move(matrices)), rows_(std::move(rows)), row_arguments_(row_arguments) {}
 
 int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
+  if (rows_) return 1;
   const ggml_tensor* activations = result->src[0];
   return (static_cast<int64_t>(activations->nb[1]) * activations->ne[1] + activation_bytes - 1) / activation_bytes;
 }
@@ -102,17 +49,30 @@ int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
   return row_pieces(result) * (threads == 1 ? 1 : threads * rounds);
 }
 
-void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
-  const ggml_tensor* activations = result->src[0];
-  const ggml_tensor* addend = result->src[1];
+void PackedLinear::work(ggml_tensor* result, Pieces pieces) const {
+  constexpr size_t few_bytes = few_values / kernels::block_inputs * kernels::most_quantized_block_bytes;
+  alignas(kernels::cache_line) std::byte few[few_bytes];
+  const ggml_tensor* x = result->src[0];
+  Activations activations{static_cast<const std::byte*>(x->data), x->nb[1]};
+  if (rows_) {
+    activations = {few, rows_->row_bytes(x->ne[0])};
+    for (size_t row = 0; row < static_cast<size_t>(x->ne[1]); ++row) {
+      rows_->quantize(result->src, row, few + row * activations.stride);
+    }
+  }
+  pieces.each([&](int64_t piece) { multiply(result, activations, piece, pieces.count()); });
+}
+
+void PackedLinear::multiply(ggml_tensor* result, const Activations& activations, int64_t piece, int64_t pieces) const {
+  const ggml_tensor* addend = result->src[row_arguments_];
   const int64_t groups = pieces / row_pieces(result);
-  const auto part = [](int64_t count, int64_t of, int64_t parts) { return static_cast<size_t>(share(count, of, parts)); };
-  const size_t first_row = part(result->ne[1], piece / groups, row_pieces(result));
-  const size_t row_end = part(result->ne[1], piece / groups + 1, row_pieces(result));
+  const auto row_of = [&](int64_t place) { return static_cast<size_t>(share(result->ne[1], place, row_pieces(result))); };
   const auto panel_of = [&](int64_t place) {
     const int64_t group = groups == 1 ? place * panel_groups() : guided_share(panel_groups(), place, groups / rounds);
     return static_cast<size_t>(group) * kernels::panels_together;
   };
+  const size_t first_row = row_of(piece / groups);
+  const size_t row_end = row_of(piece / groups + 1);
   const size_t first_panel = panel_of(piece % groups);
   const size_t panel_end = panel_of(piece % groups + 1);
   size_t matrix_panel = 0;   // the first of a matrix among all
@@ -122,13 +82,12 @@ void PackedLinear::compute(ggml_tensor* result, int64_t piece, int64_t pieces) c
     const size_t end = std::clamp(panel_end, matrix_panel, matrix_panel + matrix->panel_count()) - matrix_panel;
     if (begin < end) {
       const size_t output = begin * kernels::panel_outputs;
-      const auto floats_of = [&](const ggml_tensor* tensor) {
-        return reinterpret_cast<float*>(row_of(tensor, first_row)) + matrix_output + output;
-      };
+      const auto place_in = [&](const ggml_tensor* tensor) { return floats_of(tensor, first_row) + matrix_output + output; };
       kernel_set_.multiply({matrix->type(), matrix->panels(output), matrix->blocks(),
                             std::min(matrix->outputs(), end * kernels::panel_outputs) - output,
-                            row_of(activations, first_row), activations->nb[1], row_end - first_row, floats_of(result),
-                            result->nb[1] / sizeof(float), addend == nullptr ? nullptr : floats_of(addend)});
+                            activations.rows + first_row * activations.stride, activations.stride, row_end - first_row,
+                            place_in(result), result->nb[1] / sizeof(float),
+                            addend == nullptr ? nullptr : place_in(addend)});
     }
     matrix_panel += matrix->panel_count();
     matrix_output += matrix->outputs();
@@ -139,7 +98,7 @@ int64_t UnpackRows::pieces(const ggml_tensor* result, int) const { return result
 
 void UnpackRows::compute(ggml_tensor* result, int64_t piece, int64_t) const {
   const auto index = static_cast<const int32_t*>(result->src[0]->data)[piece];
-  matrix_.unpack_row(static_cast<size_t>(index), reinterpret_cast<float*>(row_of(result, static_cast<size_t>(piece))));
+  matrix_.unpack_row(static_cast<size_t>(index), floats_of(result, static_cast<size_t>(piece)));
 }
 
 }  // namespace tandem

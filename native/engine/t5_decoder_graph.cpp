@@ -60,13 +60,16 @@ ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention,
   auto* h = norm(graph, x, attention.norm);
   const auto& [q, k, v] = self_projections(graph, attention, h);
   // Written first, then read by number: a token sees itself, and rows that share a past share its cells.
-  const KeyValue stored{llama.ggml_set_rows(graph.context(), cells.k, k, inputs.new_cells),
-                        llama.ggml_set_rows(graph.context(), cells.v, v, inputs.new_cells)};
-  auto* mixed = has_attention_kernel_
-                    ? graph.custom({GGML_TYPE_F32, p_.inner(), inputs.count},
-                                   {q, stored.k, stored.v, inputs.cells, inputs.bias, inputs.lengths},
-                                   std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads))
-                    : attention_over_gathered(graph, q, stored, inputs);
+  ggml_tensor* mixed;
+  if (has_attention_kernel_) {
+    mixed = graph.custom({GGML_TYPE_F32, p_.inner(), inputs.count},
+                         {q, k, v, cells.k, cells.v, inputs.new_cells, inputs.cells, inputs.bias, inputs.lengths},
+                         std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads));
+  } else {
+    const KeyValue stored{llama.ggml_set_rows(graph.context(), cells.k, k, inputs.new_cells),
+                          llama.ggml_set_rows(graph.context(), cells.v, v, inputs.new_cells)};
+    mixed = attention_over_gathered(graph, q, stored, inputs);
+  }
   return graph.linear(attention.o, mixed, x);
 }
 
