@@ -42,10 +42,10 @@ class ValueHeads : public PiecewiseOperation {
 };
 
 /**
- * Writes the keys and values of new tokens into their cells; then each of them over its own list of cells, read where they lie.
- * Arguments: queries, keys and values `[heads * size, tokens]`, the cells' keys and values `[heads * size, cells]` in f16, the
- * numbers of the new cells `[tokens]` and of all `[slots, tokens]`, the bias `[slots, 1, heads, tokens]`, and how many of the
- * slots each token sees `[tokens]`, which are the first.
+ * Writes the keys and values of new tokens into their cells; then each token over its own list of cells, read where they
+ * lie. Arguments: queries, keys and values `[heads * size, tokens]`, the cells' keys and values `[heads * size, cells]` in
+ * f16, the numbers of the new cells `[tokens]` and of all `[slots, tokens]`, the bias `[slots, 1, heads, tokens]`, and how
+ * many of the slots each token sees `[tokens]`, which are the first.
  */
 class SelfAttention : public PiecewiseOperation {
  public:

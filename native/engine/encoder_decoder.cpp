@@ -14,6 +14,7 @@ namespace {
 // A step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take 400 MB. Larger
 // steps are computed in pieces.
 constexpr size_t max_gathered_cells = 1 << 15;
+
 /** One row of what a graph has computed. */
 void read_row(const ggml_tensor* tensor, size_t row, std::vector<float>& values) {
   values.resize(static_cast<size_t>(tensor->ne[0]));
@@ -139,13 +140,8 @@ void EncoderDecoder::run_decoder(const T5DecoderStep& step) {
     decoder_->take(step);
   } else {
     decoder_.emplace(graph_.decoder(step, cell_store_));
-    hand_out_ = nullptr;
     auto* logits = decoder_->outputs.logits;
-    if (is_cpu(device_) && logits != nullptr) {
-      auto operation = std::make_unique<HandOut>(targets_);
-      hand_out_ = operation.get();
-      decoder_->graph.expand(decoder_->graph.custom({GGML_TYPE_I32, 1, 1}, {logits}, std::move(operation)));
-    }
+    if (is_cpu(device_) && logits != nullptr) decoder_->graph.hand_out(logits, targets_);
   }
   runner_.run(decoder_->graph);
 }
@@ -172,17 +168,13 @@ void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, Outp
 
 /** Hands out what the graph has not: `places` are those of the output columns. */
 void EncoderDecoder::hand_out(const std::vector<const TokenPlace*>& places, OutputReceiver& receiver) {
-  if (hand_out_ != nullptr) {
-    const auto failure = hand_out_->take_failure();
-    if (failure) throw EngineError(failure->code, failure->message);
-  }
   std::vector<float> values;
   for (size_t column = 0; column < places.size(); ++column) {
     if (places[column]->hidden_state >= 0) {
       read_row(decoder_->outputs.hidden_states, column, values);
       receiver.receive_hidden_state(static_cast<size_t>(places[column]->hidden_state), values.data(), values.size());
     }
-    if (hand_out_ == nullptr && places[column]->distribution >= 0) {
+    if (!decoder_->graph.hands_out() && places[column]->distribution >= 0) {
       read_row(decoder_->outputs.logits, column, values);
       targets_.receive(column, values.data());
     }

@@ -4,7 +4,6 @@
 #include <unordered_map>
 
 #include "engine/cells.h"
-#include "engine/hand_out.h"
 #include "engine/t5_graph.h"
 
 namespace tandem {
@@ -73,7 +72,6 @@ class EncoderDecoder : public Engine {
   GraphRunner runner_;
   DistributionTargets targets_;
   std::optional<T5DecoderGraph> decoder_;  // computed last
-  HandOut* hand_out_ = nullptr;            // a node of it, on a CPU
   ContextHandle cell_context_;
   BufferHandle cell_buffer_;
   std::vector<KeyValue> cell_store_;

@@ -79,25 +79,26 @@ Graph::Quantization Graph::quantization_of(ggml_tensor* x) const {
   const auto norm = norms_.find(x);
   if (norm != norms_.end()) {
     const auto& [source, weight, epsilon] = norm->second;
-    return {std::make_shared<NormedRows>(*kernel_set_, epsilon), {source, weight}};
+    return {std::make_shared<NormingQuantizer>(*kernel_set_, epsilon), {source, weight}};
   }
   const auto rectified = rectified_.find(x);
-  if (rectified != rectified_.end()) return {std::make_shared<RectifiedRows>(*kernel_set_), {rectified->second}};
-  return {std::make_shared<QuantizedRows>(*kernel_set_), {x}};
+  if (rectified != rectified_.end()) return {std::make_shared<RectifyingQuantizer>(*kernel_set_), {rectified->second}};
+  return {std::make_shared<RowQuantizer>(*kernel_set_), {x}};
 }
 
 ggml_tensor* Graph::packed_linear(PackedLinear::Matrices matrices, ggml_tensor* x, ggml_tensor* residual) {
   int64_t outputs = 0;
   for (const auto* matrix : matrices) outputs += static_cast<int64_t>(matrix->outputs());
-  auto [rows, arguments] = quantization_of(x);
+  auto [quantizer, arguments] = quantization_of(x);
   std::unique_ptr<PackedLinear> product;
   if (x->ne[0] * x->ne[1] <= PackedLinear::few_values) {
-    product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices), std::move(rows), arguments.size());
+    product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices), std::move(quantizer), arguments.size());
   } else {
     auto& quantized = quantized_[x];
     if (quantized == nullptr) {
-      const auto bytes = static_cast<int64_t>(rows->row_bytes(x->ne[0]));
-      quantized = custom({GGML_TYPE_I8, bytes, x->ne[1]}, std::move(arguments), std::make_unique<QuantizeRows>(std::move(rows)));
+      const auto bytes = static_cast<int64_t>(quantizer->row_bytes(x->ne[0]));
+      auto operation = std::make_unique<QuantizeRows>(std::move(quantizer));
+      quantized = custom({GGML_TYPE_I8, bytes, x->ne[1]}, std::move(arguments), std::move(operation));
     }
     arguments = {quantized};
     product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices));
@@ -204,6 +205,12 @@ ggml_tensor* Graph::concatenate(const std::vector<ggml_tensor*>& parts) {
   return level.front();
 }
 
+void Graph::hand_out(ggml_tensor* logits, const DistributionTargets& targets) {
+  auto operation = std::make_unique<HandOut>(targets);
+  hand_out_ = operation.get();
+  expand(custom({GGML_TYPE_I32, 1, 1}, {logits}, std::move(operation)));
+}
+
 void Graph::expand(ggml_tensor* tensor) { library().ggml_build_forward_expand(graph_, tensor); }
 
 GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel)
@@ -275,10 +282,13 @@ void GraphRunner::run(Graph& graph) {
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   const auto status = llama.ggml_backend_sched_graph_compute(scheduler_.get(), graph.graph());
-  thread_count_.record(std::chrono::duration<double>(Clock::now() - begin).count() / graph.work());
+  // What is done with distributions depends on the request and tells nothing about threads.
+  const auto end = graph.hands_out() && status == GGML_STATUS_SUCCESS ? graph.hand_out_->begin() : Clock::now();
+  thread_count_.record(std::chrono::duration<double>(end - begin).count() / graph.work());
   if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());
   graph.allocation_ = allocations_;
+  if (graph.hands_out()) graph.hand_out_->finish();
 }
 
 }  // namespace tandem

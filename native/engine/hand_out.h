@@ -1,4 +1,6 @@
 #pragma once
+#include <atomic>
+#include <chrono>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -20,22 +22,27 @@ struct DistributionTargets {
 };
 
 /**
- * Hands the columns of `logits [vocabulary, n]`, the one argument, to the targets: what is done with a distribution costs as much
- * as a layer, and the threads of the graph are awake.
+ * Hands the columns of `logits [vocabulary, n]`, the one argument, to the targets: what is done with a distribution costs as
+ * much as a layer, and the threads of the graph are awake.
  */
 class HandOut : public PiecewiseOperation {
  public:
+  using Clock = std::chrono::steady_clock;
   explicit HandOut(const DistributionTargets& targets) : targets_(targets) {}
 
-  /** What a target threw since the last time. */
-  std::optional<Failure> take_failure();
+  /** When the model had been computed. */
+  Clock::time_point begin() const { return Clock::time_point(Clock::duration(begin_.load())); }
+  /** Throws what a target threw; made ready for the next run. */
+  void finish();
 
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
+  void work(ggml_tensor* result, Pieces pieces) const override;
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 
  private:
   const DistributionTargets& targets_;
+  mutable std::atomic<Clock::rep> begin_{0};  // 0 before the first thread
   mutable std::mutex mutex_;
   mutable std::optional<Failure> failure_;
 };

@@ -2,14 +2,14 @@
 #include <memory>
 #include <vector>
 
-#include "engine/quantized_rows.h"
+#include "engine/row_quantizer.h"
 #include "kernels/packed_matrix.h"
 
 namespace tandem {
 
 /**
- * Quantised rows -> `[outputs, n]`, those of several matrices one behind the other; added to the last argument
- * `[outputs, n]` if there is one more than the rows need.
+ * Rows, quantised already or as they are quantised -> `[outputs, n]`, the outputs of several matrices one behind the other;
+ * added to the last argument `[outputs, n]` if there is one more than the rows need.
  */
 class PackedLinear : public Operation {
  public:
@@ -19,8 +19,8 @@ class PackedLinear : public Operation {
 
   /** The first argument is what `QuantizeRows` gave. */
   PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices);
-  /** The first arguments are those of `rows`: few values, which every thread quantises for itself. */
-  PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices, std::shared_ptr<const QuantizedRows> rows,
+  /** The first arguments are the quantizer's: of few values, which every thread quantises for itself. */
+  PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices, std::shared_ptr<const RowQuantizer> quantizer,
                size_t row_arguments);
 
  protected:
@@ -38,7 +38,7 @@ class PackedLinear : public Operation {
 
   const kernels::KernelSet& kernel_set_;
   Matrices matrices_;
-  std::shared_ptr<const QuantizedRows> rows_;  // null: they are quantised already
+  std::shared_ptr<const RowQuantizer> quantizer_;  // null: the rows are quantised already
   size_t row_arguments_ = 1;
 };
 

@@ -255,11 +255,10 @@ struct Attending {
     };
     const uint16_t* values = task.values + (keys - task.keys);
     for (size_t i = 0; i < task.head_size; i += 2) {
-      if (rows.first == 0) {
-      for (size_t t = 0; t < Tiles; ++t) {
+      // The first rows fetch for all: the values of these keys, and the keys of the next chunk or head.
+      for (size_t t = 0; t < Tiles && rows.first == 0; ++t) {
         __builtin_prefetch(values + t * tile_halves + i * tile_keys, 0, 2);
         __builtin_prefetch(keys + (t + chunk_keys / tile_keys) * tile_halves + i * tile_keys, 0, 2);
-      }
       }
       add(i);
       add(i + 1);

@@ -26,6 +26,7 @@ struct Packed {
   using Set = InstructionSet;
   using Block = QuantizedBlock<typename Set::Value>;
   static_assert(panels_together % Set::panels == 0, "who shares a product would part what is multiplied together");
+  static_assert(sizeof(Block) <= most_quantized_block_bytes, "who quantises for himself would have too little room");
 
   static void quantize(const float* values, size_t blocks, std::byte* quantized) {
     auto* target = reinterpret_cast<Block*>(quantized);
@@ -86,8 +87,12 @@ struct Packed {
     const size_t bytes = Panels * panel_bytes(Type, product.blocks);
     // As even as possible: seven rows as four and three keep more sums in flight than six and one.
     const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
-    // Meanwhile the next panels come from memory.
-    if (pieces == 1) return by_rows<Type, Panels, Set::max_rows, true>(product, {panels, output, 0, product.rows, panels + bytes, 0});
+    // Meanwhile the next panels come from memory, a part of them with each piece; in many pieces some of it twice.
+    if (pieces == 1) {
+      const Piece only{panels, output, 0, product.rows, panels + bytes, 0};
+      return by_rows<Type, Panels, Set::max_rows, true>(product, only);
+    }
+    if (pieces == 0) return;
     const size_t lines_ahead = (Panels * fetches_of(Type) + pieces - 1) / pieces;
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = product.rows * piece / pieces;

@@ -7,15 +7,15 @@
 
 namespace tandem {
 
-/** Where the quantised rows that packed products read come from: the rows of `x [inputs, n]`, the first argument. */
-class QuantizedRows {
+/** Makes the quantised rows that packed products read, from those of `x [inputs, n]`, the first of a node's arguments. */
+class RowQuantizer {
  public:
-  explicit QuantizedRows(const kernels::KernelSet& kernel_set) : kernel_set_(kernel_set) {}
-  virtual ~QuantizedRows() = default;
+  explicit RowQuantizer(const kernels::KernelSet& kernel_set) : kernel_set_(kernel_set) {}
+  virtual ~RowQuantizer() = default;
 
   size_t row_bytes(int64_t inputs) const;
   /** Row `row` from the arguments. */
-  virtual void quantize(ggml_tensor* const* arguments, size_t row, std::byte* target) const;
+  virtual void quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const;
 
  protected:
   /** The same from its values, `value(i)` for each of the inputs. */
@@ -26,34 +26,34 @@ class QuantizedRows {
   const kernels::KernelSet& kernel_set_;
 };
 
-/** Rows of `RmsNorm`, with its arguments. */
-class NormedRows : public QuantizedRows {
+/** The rows of `RmsNorm`, with its arguments. */
+class NormingQuantizer : public RowQuantizer {
  public:
-  NormedRows(const kernels::KernelSet& kernel_set, float epsilon) : QuantizedRows(kernel_set), epsilon_(epsilon) {}
-  void quantize(ggml_tensor* const* arguments, size_t row, std::byte* target) const override;
+  NormingQuantizer(const kernels::KernelSet& kernel_set, float epsilon) : RowQuantizer(kernel_set), epsilon_(epsilon) {}
+  void quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const override;
 
  private:
   float epsilon_;
 };
 
-/** Rows of max(x, 0). */
-class RectifiedRows : public QuantizedRows {
+/** The rows of max(x, 0). */
+class RectifyingQuantizer : public RowQuantizer {
  public:
-  using QuantizedRows::QuantizedRows;
-  void quantize(ggml_tensor* const* arguments, size_t row, std::byte* target) const override;
+  using RowQuantizer::RowQuantizer;
+  void quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const override;
 };
 
-/** The arguments of `rows` -> all of them quantised, as bytes. */
+/** The quantizer's arguments -> all rows, as bytes. */
 class QuantizeRows : public PiecewiseOperation {
  public:
-  explicit QuantizeRows(std::shared_ptr<const QuantizedRows> rows) : rows_(std::move(rows)) {}
+  explicit QuantizeRows(std::shared_ptr<const RowQuantizer> quantizer) : quantizer_(std::move(quantizer)) {}
 
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 
  private:
-  std::shared_ptr<const QuantizedRows> rows_;
+  std::shared_ptr<const RowQuantizer> quantizer_;
 };
 
 /** `x [size, n]` and weight `[size]` -> `[size, n]`, in one node where ggml has two. */

@@ -1,15 +1,13 @@
-#include "engine/quantized_rows.h"
+#include "engine/row_quantizer.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "engine/tensor_rows.h"
+
 namespace tandem {
 
 namespace {
-
-float* floats_of(const ggml_tensor* tensor, size_t row) {
-  return reinterpret_cast<float*>(static_cast<std::byte*>(tensor->data) + row * tensor->nb[1]);
-}
 
 /** What a row is multiplied with for its root mean square to be 1. */
 float rms_scale(const float* x, size_t size, float epsilon) {
@@ -29,16 +27,17 @@ float rms_scale(const float* x, size_t size, float epsilon) {
 
 }  // namespace
 
-size_t QuantizedRows::row_bytes(int64_t inputs) const {
+size_t RowQuantizer::row_bytes(int64_t inputs) const {
   return static_cast<size_t>(inputs) / kernels::block_inputs * kernel_set_.quantized_block_bytes;
 }
 
-void QuantizedRows::quantize(ggml_tensor* const* arguments, size_t row, std::byte* target) const {
-  kernel_set_.quantize(floats_of(arguments[0], row), static_cast<size_t>(arguments[0]->ne[0]) / kernels::block_inputs, target);
+void RowQuantizer::quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const {
+  const auto inputs = static_cast<size_t>(arguments[0]->ne[0]);
+  kernel_set_.quantize(floats_at(arguments[0], row), inputs / kernels::block_inputs, target);
 }
 
 template <typename Value>
-void QuantizedRows::quantize_values(size_t inputs, std::byte* target, Value value) const {
+void RowQuantizer::quantize_values(size_t inputs, std::byte* target, Value value) const {
   constexpr size_t part = 16 * kernels::block_inputs;
   float values[part];
   for (size_t first = 0; first < inputs; first += part) {
@@ -49,16 +48,16 @@ void QuantizedRows::quantize_values(size_t inputs, std::byte* target, Value valu
   }
 }
 
-void NormedRows::quantize(ggml_tensor* const* arguments, size_t row, std::byte* target) const {
+void NormingQuantizer::quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const {
   const auto size = static_cast<size_t>(arguments[0]->ne[0]);
-  const float* x = floats_of(arguments[0], row);
-  const float* weight = floats_of(arguments[1], 0);
+  const float* x = floats_at(arguments[0], row);
+  const float* weight = floats_at(arguments[1], 0);
   const float scale = rms_scale(x, size, epsilon_);
   quantize_values(size, target, [=](size_t i) { return x[i] * scale * weight[i]; });
 }
 
-void RectifiedRows::quantize(ggml_tensor* const* arguments, size_t row, std::byte* target) const {
-  const float* x = floats_of(arguments[0], row);
+void RectifyingQuantizer::quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const {
+  const float* x = floats_at(arguments[0], row);
   // What is no number stays so, as in ggml's relu.
   quantize_values(static_cast<size_t>(arguments[0]->ne[0]), target, [=](size_t i) { return x[i] < 0 ? 0.0F : x[i]; });
 }
@@ -66,17 +65,16 @@ void RectifiedRows::quantize(ggml_tensor* const* arguments, size_t row, std::byt
 int64_t QuantizeRows::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
 
 void QuantizeRows::compute(ggml_tensor* result, int64_t row, int64_t) const {
-  rows_->quantize(result->src, static_cast<size_t>(row), static_cast<std::byte*>(result->data) + row * result->ne[0]);
+  quantizer_->quantize(result->src, row, static_cast<std::byte*>(result->data) + row * result->ne[0]);
 }
 
 int64_t RmsNorm::pieces(const ggml_tensor* result, int) const { return result->ne[1]; }
 
-void RmsNorm::compute(ggml_tensor* result, int64_t piece, int64_t) const {
-  const auto row = static_cast<size_t>(piece);
+void RmsNorm::compute(ggml_tensor* result, int64_t row, int64_t) const {
   const auto size = static_cast<size_t>(result->ne[0]);
-  const float* x = floats_of(result->src[0], row);
-  const float* weight = floats_of(result->src[1], 0);
-  float* target = floats_of(result, row);
+  const float* x = floats_at(result->src[0], row);
+  const float* weight = floats_at(result->src[1], 0);
+  float* target = floats_at(result, row);
   const float scale = rms_scale(x, size, epsilon_);
   for (size_t i = 0; i < size; ++i) target[i] = x[i] * scale * weight[i];
 }
