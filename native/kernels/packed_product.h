@@ -87,18 +87,12 @@ struct Packed {
     const size_t bytes = Panels * panel_bytes(Type, product.blocks);
     // As even as possible: seven rows as four and three keep more sums in flight than six and one.
     const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
-    // Meanwhile the next panels come from memory, a part of them with each piece; in many pieces some of it twice.
-    if (pieces == 1) {
-      const Piece only{panels, output, 0, product.rows, panels + bytes, 0};
-      return by_rows<Type, Panels, Set::max_rows, true>(product, only);
-    }
-    if (pieces == 0) return;
-    const size_t lines_ahead = (Panels * fetches_of(Type) + pieces - 1) / pieces;
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = product.rows * piece / pieces;
       const size_t rows = product.rows * (piece + 1) / pieces - first;
+      // Meanwhile the next panels come from memory, an equal part of them with each piece of the rows.
       const std::byte* ahead = panels + bytes + bytes * piece / pieces;
-      by_rows<Type, Panels, Set::max_rows, false>(product, {panels, output, first, rows, ahead, lines_ahead});
+      by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows, ahead, ahead_step<Type>(pieces)});
     }
   }
 
@@ -108,22 +102,27 @@ struct Packed {
     size_t output;  // the panels' first
     size_t first;
     size_t rows;
-    const std::byte* ahead;  // what to fetch meanwhile
-    size_t lines_ahead;      // so many with each block, where it is not the only piece
+    const std::byte* ahead;  // what to fetch meanwhile, `ahead_step` bytes with each line of weights and with the scales
+    size_t ahead_step;
   };
 
-  /** Fetches that bring a block and its scales, which are half a line. */
-  static constexpr size_t fetches_of(PackedType type) { return lines_of(type) + 1; }
+  /** Every piece fetches an equal part of a block and of its scales, by one fetch more than the block has lines. */
+  template <PackedType Type>
+  static size_t ahead_step(size_t pieces) {
+    constexpr size_t lines = lines_of(Type);
+    const size_t lines_ahead = (lines + 1) * pieces;
+    return (lines * cache_line + sizeof(PackedScales) + lines_ahead - 1) / lines_ahead;
+  }
 
   /** Finds the product for exactly that number of rows. */
-  template <PackedType Type, size_t Panels, size_t Rows, bool IsOnly>
+  template <PackedType Type, size_t Panels, size_t Rows>
   static void by_rows(const PanelProduct& product, const Piece& piece) {
     if constexpr (Rows > 1) {
-      if (piece.rows < Rows) return by_rows<Type, Panels, Rows - 1, IsOnly>(product, piece);
+      if (piece.rows < Rows) return by_rows<Type, Panels, Rows - 1>(product, piece);
     }
     const size_t place = piece.first * product.result_stride + piece.output;
     float sums[Rows][Panels * panel_outputs];
-    multiply_piece<Type, Panels, Rows, IsOnly>(product, piece, sums);
+    multiply_piece<Type, Panels, Rows>(product, piece, sums);
     const size_t left = product.outputs - piece.output;
     const size_t width = left < Panels * panel_outputs ? left : Panels * panel_outputs;
     for (size_t row = 0; row < Rows; ++row) {
@@ -136,7 +135,7 @@ struct Packed {
     }
   }
 
-  template <PackedType Type, size_t Panels, size_t Rows, bool IsOnly>
+  template <PackedType Type, size_t Panels, size_t Rows>
   static void multiply_piece(const PanelProduct& product, const Piece& piece,
                              float (&result)[Rows][Panels * panel_outputs]) {
     constexpr size_t panel_vectors = panel_outputs / Set::lanes;
@@ -159,20 +158,13 @@ struct Packed {
       for (size_t row = 0; row < Rows; ++row) {
         for (auto& sum : sums[row]) sum = Set::broadcast(correction<Type>(block_of(row)));
       }
-      // A few rows wait for memory, which then never rests; with many, every instruction counts.
-      constexpr size_t fetches = Panels * fetches_of(Type);
-      constexpr size_t fetch_step = (Panels * (lines * cache_line + sizeof(PackedScales)) + fetches - 1) / fetches;
-      const auto fetch_with = [&](size_t line) {
-        if constexpr (IsOnly) {
-          for (size_t i = 0; i < Panels; ++i) __builtin_prefetch(ahead + (line * Panels + i) * fetch_step, 0, 2);
-        }
+      const auto fetch_ahead = [&] {
+        for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
       };
-      if constexpr (!IsOnly) {
-        for (size_t i = 0; i < piece.lines_ahead; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
-      }
+      fetch_ahead();
 #pragma GCC unroll 8
       for (size_t line = 0; line < lines; ++line) {
-        fetch_with(line);
+        fetch_ahead();
 #pragma GCC unroll 4
         for (size_t step = 0; step < block_quads / lines * Set::steps; ++step) {
           const size_t quad = line + step / Set::steps * lines;
@@ -188,8 +180,6 @@ struct Packed {
           }
         }
       }
-      fetch_with(lines);
-      if constexpr (IsOnly) ahead += fetches * fetch_step;
       for (size_t v = 0; v < vectors; ++v) {
         const auto& halves = panels[v / panel_vectors].scales[at].halves;
         const auto scale = Set::load_halves(halves + v % panel_vectors * Set::lanes);
