@@ -3,19 +3,20 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/tensor_rows.h"
+
 namespace tandem {
 
 namespace {
-
-float* floats_at(const ggml_tensor* tensor, int64_t column, int64_t row) {
-  return reinterpret_cast<float*>(static_cast<char*>(tensor->data) + static_cast<size_t>(row) * tensor->nb[1]) + column;
-}
 
 const uint16_t* halves_at(const ggml_tensor* tensor, size_t offset) {
   return static_cast<const uint16_t*>(tensor->data) + offset;
 }
 
 size_t row_floats(const ggml_tensor* tensor) { return tensor->nb[1] / sizeof(float); }
+
+/** Pieces of cross-attention to one source for each thread: few, so that it goes on where it has fetched ahead. */
+constexpr int64_t pieces_per_thread = 3;
 
 constexpr auto most_rows = static_cast<int64_t>(kernels::max_attention_rows);
 
@@ -58,7 +59,7 @@ void KeyTiles::compute(ggml_tensor* result, int64_t head, int64_t) const {
   for (int64_t first = 0; first < n; first += tile) {
     std::fill(turned.begin(), turned.end(), 0.0F);
     for (int64_t key = first; key < std::min(n, first + tile); ++key) {
-      const float* values = floats_at(keys, head * size, key);
+      const float* values = floats_at(keys, key, head * size);
       for (int64_t i = 0; i < size; ++i) turned[static_cast<size_t>(i * tile + key - first)] = values[i];
     }
     kernel_set_.to_halves(turned.data(), turned.size(), halves + first * size);
@@ -71,31 +72,49 @@ void ValueHeads::compute(ggml_tensor* result, int64_t token, int64_t) const {
   const int64_t size = result->ne[0];
   for (int64_t head = 0; head < result->ne[2]; ++head) {
     auto* halves = static_cast<uint16_t*>(result->data) + (head * result->ne[1] + token) * size;
-    kernel_set_.to_halves(floats_at(result->src[1], head * size, token), static_cast<size_t>(size), halves);
+    kernel_set_.to_halves(floats_at(result->src[1], token, head * size), static_cast<size_t>(size), halves);
   }
 }
 
-int64_t SelfAttention::pieces(const ggml_tensor* result, int) const { return result->ne[1] * heads_; }
+int64_t SelfAttention::pieces(const ggml_tensor*, int) const { return heads_; }
 
-void SelfAttention::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+void SelfAttention::compute(ggml_tensor* result, int64_t head, int64_t) const {
+  // A token sees itself and those before it, and beams see much of the same past. That concerns one head at a time, so
+  // threads need not wait until everything is stored; more of them than heads find no work.
+  store(result, head);
+  for (int64_t token = 0; token < result->ne[1]; ++token) attend(result, head, token);
+}
+
+void SelfAttention::store(const ggml_tensor* result, int64_t head) const {
+  const int64_t size = result->ne[0] / heads_;
+  const auto* new_cells = static_cast<const int64_t*>(result->src[5]->data);
+  for (const int part : {1, 2}) {
+    const ggml_tensor* values = result->src[part];
+    const ggml_tensor* cells = result->src[part + 2];
+    for (int64_t token = 0; token < result->ne[1]; ++token) {
+      auto* cell = static_cast<uint16_t*>(cells->data) + new_cells[token] * cells->ne[0] + head * size;
+      kernel_set_.to_halves(floats_at(values, token, head * size), static_cast<size_t>(size), cell);
+    }
+  }
+}
+
+void SelfAttention::attend(ggml_tensor* result, int64_t head, int64_t token) const {
   const ggml_tensor* queries = result->src[0];
-  const ggml_tensor* keys = result->src[1];
-  const ggml_tensor* values = result->src[2];
-  const ggml_tensor* bias = result->src[4];
-  const int64_t token = piece / heads_;
-  const int64_t head = piece % heads_;
+  const ggml_tensor* keys = result->src[3];
+  const ggml_tensor* values = result->src[4];
+  const ggml_tensor* bias = result->src[7];
   const int64_t size = result->ne[0] / heads_;
   const auto slots = static_cast<size_t>(bias->ne[0]);
   kernels::CellAttention task{};
-  task.query = floats_at(queries, head * size, token);
+  task.query = floats_at(queries, token, head * size);
   task.keys = halves_at(keys, static_cast<size_t>(head * size));
   task.values = halves_at(values, static_cast<size_t>(head * size));
-  task.cell_stride = keys->nb[1] / sizeof(uint16_t);
+  task.cell_stride = static_cast<size_t>(keys->ne[0]);
   task.head_size = static_cast<size_t>(size);
-  task.cells = static_cast<const int32_t*>(result->src[3]->data) + static_cast<size_t>(token) * slots;
-  task.count = static_cast<size_t>(static_cast<const int32_t*>(result->src[5]->data)[token]);
+  task.cells = static_cast<const int32_t*>(result->src[6]->data) + static_cast<size_t>(token) * slots;
+  task.count = static_cast<size_t>(static_cast<const int32_t*>(result->src[8]->data)[token]);
   task.bias = static_cast<const float*>(bias->data) + static_cast<size_t>(token * heads_ + head) * slots;
-  task.output = floats_at(result, head * size, token);
+  task.output = floats_at(result, token, head * size);
   kernel_set_.attend_cells(task);
 }
 
@@ -114,14 +133,14 @@ void EncoderAttention::compute(ggml_tensor* result, int64_t piece, int64_t) cons
   const int64_t first = piece % groups * most_rows;
   const int64_t size = values->ne[0];
   kernels::Attention task = attention_over({result->src[1], values, head});
-  task.queries = floats_at(queries, head * size, first);
+  task.queries = floats_at(queries, first, head * size);
   task.query_stride = row_floats(queries);
   task.rows = static_cast<size_t>(std::min(most_rows, n - first));
   // The next row sees every key at a distance that is smaller by one.
-  task.bias = floats_at(bias, n - 1 - first, head);
+  task.bias = floats_at(bias, head, n - 1 - first);
   task.bias_stride = -1;
   task.mask = mask_;
-  task.output = floats_at(result, head * size, first);
+  task.output = floats_at(result, first, head * size);
   task.output_stride = row_floats(result);
   kernel_set_.attend(task);
 }
@@ -137,21 +156,29 @@ CrossAttentionOverSources::CrossAttentionOverSources(const kernels::KernelSet& k
   }
 }
 
-int64_t CrossAttentionOverSources::pieces(const ggml_tensor*, int) const {
-  return static_cast<int64_t>(groups_.size()) * heads_;
+int64_t CrossAttentionOverSources::pieces(const ggml_tensor*, int threads) const {
+  const auto groups = static_cast<int64_t>(groups_.size());
+  return groups == 1 ? std::min(heads_, threads * pieces_per_thread) : groups * heads_;
 }
 
-void CrossAttentionOverSources::compute(ggml_tensor* result, int64_t piece, int64_t) const {
+void CrossAttentionOverSources::compute(ggml_tensor* result, int64_t piece, int64_t pieces) const {
+  // Heads of one source lie behind each other: the kernel fetches the next one's keys.
+  const int64_t all = static_cast<int64_t>(groups_.size()) * heads_;
+  const int64_t end = share(all, piece + 1, pieces);
+  for (int64_t i = share(all, piece, pieces); i < end; ++i) {
+    attend(result, groups_[static_cast<size_t>(i / heads_)], i % heads_);
+  }
+}
+
+void CrossAttentionOverSources::attend(ggml_tensor* result, const Columns& group, int64_t head) const {
   const ggml_tensor* queries = result->src[0];
-  const Columns& group = groups_[static_cast<size_t>(piece / heads_)];
-  const int64_t head = piece % heads_;
   const int64_t size = group.values->ne[0];
   kernels::Attention task = attention_over({group.keys, group.values, head});
-  task.queries = floats_at(queries, head * size, group.first);
+  task.queries = floats_at(queries, group.first, head * size);
   task.query_stride = row_floats(queries);
   task.rows = static_cast<size_t>(group.count);
   task.mask = group.mask;
-  task.output = floats_at(result, head * size, group.first);
+  task.output = floats_at(result, group.first, head * size);
   task.output_stride = row_floats(result);
   kernel_set_.attend(task);
 }

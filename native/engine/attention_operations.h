@@ -15,7 +15,7 @@ bool has_attention_kernel(const kernels::KernelSet* kernel_set, int64_t head_siz
  * Keys `[heads * size, n]` of any row stride -> `[16, size, tiles, heads]` in f16, as `kernels::Attention` reads them; the last
  * tile is filled up with zeros.
  */
-class KeyTiles : public Operation {
+class KeyTiles : public PiecewiseOperation {
  public:
   KeyTiles(const kernels::KernelSet& kernel_set, int64_t heads) : kernel_set_(kernel_set), heads_(heads) {}
 
@@ -29,7 +29,7 @@ class KeyTiles : public Operation {
 };
 
 /** Values `[heads * size, n]` of any row stride -> `[size, n, heads]` in f16. */
-class ValueHeads : public Operation {
+class ValueHeads : public PiecewiseOperation {
  public:
   explicit ValueHeads(const kernels::KernelSet& kernel_set) : kernel_set_(kernel_set) {}
 
@@ -42,11 +42,12 @@ class ValueHeads : public Operation {
 };
 
 /**
- * Each token over its own list of cells, read where they lie. Arguments: queries `[heads * size, tokens]`, keys and values
- * `[heads * size, cells]` in f16, the numbers of the cells `[slots, tokens]`, the bias `[slots, 1, heads, tokens]`, and how many
- * of the slots each token sees `[tokens]`, which are the first.
+ * Writes the keys and values of new tokens into their cells; then each token over its own list of cells, read where they
+ * lie. Arguments: queries, keys and values `[heads * size, tokens]`, the cells' keys and values `[heads * size, cells]` in
+ * f16, the numbers of the new cells `[tokens]` and of all `[slots, tokens]`, the bias `[slots, 1, heads, tokens]`, and how
+ * many of the slots each token sees `[tokens]`, which are the first.
  */
-class SelfAttention : public Operation {
+class SelfAttention : public PiecewiseOperation {
  public:
   SelfAttention(const kernels::KernelSet& kernel_set, int64_t heads) : kernel_set_(kernel_set), heads_(heads) {}
 
@@ -55,6 +56,9 @@ class SelfAttention : public Operation {
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 
  private:
+  void store(const ggml_tensor* result, int64_t head) const;
+  void attend(ggml_tensor* result, int64_t head, int64_t token) const;
+
   const kernels::KernelSet& kernel_set_;
   int64_t heads_;
 };
@@ -63,7 +67,7 @@ class SelfAttention : public Operation {
  * Every token of a source over all of them. Arguments: queries `[heads * size, n]`, keys in tiles, values `[size, n, heads]` in
  * f16, and the bias of each distance from -(n - 1) to n - 1 `[2 n - 1, heads]`; `mask` `[n]` is null or outlives the graph.
  */
-class EncoderAttention : public Operation {
+class EncoderAttention : public PiecewiseOperation {
  public:
   EncoderAttention(const kernels::KernelSet& kernel_set, const float* mask) : kernel_set_(kernel_set), mask_(mask) {}
 
@@ -77,7 +81,7 @@ class EncoderAttention : public Operation {
 };
 
 /** All tokens of a step over their sources, whose keys and values are read once for those that share one. */
-class CrossAttentionOverSources : public Operation {
+class CrossAttentionOverSources : public PiecewiseOperation {
  public:
   /** Columns of the queries that attend to one source. */
   struct Columns {
@@ -96,6 +100,8 @@ class CrossAttentionOverSources : public Operation {
   void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
 
  private:
+  void attend(ggml_tensor* result, const Columns& group, int64_t head) const;
+
   const kernels::KernelSet& kernel_set_;
   std::vector<Columns> groups_;  // of at most as many columns as the kernel takes at once
   int64_t heads_;

@@ -1,12 +1,10 @@
 #include "engine/encoder_decoder.h"
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 #include <numeric>
 
 #include "engine/error.h"
-#include "engine/parallel.h"
 #include "engine/relative_position.h"
 
 namespace tandem {
@@ -16,18 +14,11 @@ namespace {
 // A step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take 400 MB. Larger
 // steps are computed in pieces.
 constexpr size_t max_gathered_cells = 1 << 15;
-/** The scores of fewer rows are left to one thread: each other one costs its start. */
-constexpr size_t fewest_shared_outputs = 4;
 
-/** One row of what a graph has computed: where it lies if that is the memory of the process, else in `copy`. */
-float* row_of(const ggml_tensor* tensor, size_t row, std::vector<float>& copy) {
-  const size_t offset = row * tensor->nb[1];
-  if (library().ggml_backend_buffer_is_host(tensor->buffer)) {
-    return reinterpret_cast<float*>(static_cast<std::byte*>(tensor->data) + offset);
-  }
-  copy.resize(static_cast<size_t>(tensor->ne[0]));
-  library().ggml_backend_tensor_get(tensor, copy.data(), offset, tensor->nb[1]);
-  return copy.data();
+/** One row of what a graph has computed. */
+void read_row(const ggml_tensor* tensor, size_t row, std::vector<float>& values) {
+  values.resize(static_cast<size_t>(tensor->ne[0]));
+  library().ggml_backend_tensor_get(tensor, values.data(), row * tensor->nb[1], tensor->nb[1]);
 }
 
 }  // namespace
@@ -37,7 +28,6 @@ EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& options, const Cance
       kernel_set_(is_cpu(device_) ? options.kernel_set : nullptr),
       context_size_(options.context_size),
       kv_type_(options.kv_type),
-      threads_(is_cpu(device_) ? static_cast<size_t>(options.threads) : 1),
       weights_(options.path, options.tensors, {device_, kernel_set_, options.threads}, cancel),
       model_(options.parameters, weights_),
       graph_(model_, {kernel_set_, options.exact, options.kv_type}),
@@ -150,6 +140,8 @@ void EncoderDecoder::run_decoder(const T5DecoderStep& step) {
     decoder_->take(step);
   } else {
     decoder_.emplace(graph_.decoder(step, cell_store_));
+    auto* logits = decoder_->outputs.logits;
+    if (is_cpu(device_) && logits != nullptr) decoder_->graph.hand_out(logits, targets_);
   }
   runner_.run(decoder_->graph);
 }
@@ -162,33 +154,31 @@ void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, Outp
   for (size_t first = 0; first < places.size(); first += piece) {
     const TokenPlace* begin = places.data() + first;
     const TokenPlace* end = places.data() + std::min(places.size(), first + piece);
-    run_decoder(arrange(rows, plan, begin, end));
     std::vector<const TokenPlace*> columns;
+    targets_ = {&receiver, {}};
     for (const auto* place = begin; place != end; ++place) {
-      if (place->is_output()) columns.push_back(place);
+      if (!place->is_output()) continue;
+      columns.push_back(place);
+      targets_.numbers.push_back(place->distribution);
     }
-    hand_out(decoder_->outputs, columns, receiver);
+    run_decoder(arrange(rows, plan, begin, end));
+    hand_out(columns, receiver);
   }
 }
 
-/** `places` are those of the output columns. What is done with a distribution costs as much as a layer: threads share it. */
-void EncoderDecoder::hand_out(const T5DecoderOutputs& outputs, const std::vector<const TokenPlace*>& places,
-                              OutputReceiver& receiver) const {
-  std::vector<float> copy;
+/** Hands out what the graph has not: `places` are those of the output columns. */
+void EncoderDecoder::hand_out(const std::vector<const TokenPlace*>& places, OutputReceiver& receiver) {
+  std::vector<float> values;
   for (size_t column = 0; column < places.size(); ++column) {
-    if (places[column]->hidden_state < 0) continue;
-    receiver.receive_hidden_state(static_cast<size_t>(places[column]->hidden_state),
-                                  row_of(outputs.hidden_states, column, copy),
-                                  static_cast<size_t>(model_.parameters.d_model));
-  }
-  std::atomic<size_t> next{0};
-  in_parallel(places.size() < fewest_shared_outputs ? 1 : std::min(threads_, places.size()), [&] {
-    std::vector<float> row;
-    for (size_t column = next++; column < places.size(); column = next++) {
-      if (places[column]->distribution < 0) continue;
-      receiver.receive(static_cast<size_t>(places[column]->distribution), row_of(outputs.logits, column, row));
+    if (places[column]->hidden_state >= 0) {
+      read_row(decoder_->outputs.hidden_states, column, values);
+      receiver.receive_hidden_state(static_cast<size_t>(places[column]->hidden_state), values.data(), values.size());
     }
-  });
+    if (!decoder_->graph.hands_out() && places[column]->distribution >= 0) {
+      read_row(decoder_->outputs.logits, column, values);
+      targets_.receive(column, values.data());
+    }
+  }
 }
 
 void EncoderDecoder::step(const StepRows& rows, OutputReceiver& receiver) {

@@ -60,18 +60,17 @@ class EncoderDecoder : public Engine {
                         const TokenPlace* end) const;
   void run_decoder(const T5DecoderStep& step);
   void compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver);
-  void hand_out(const T5DecoderOutputs& outputs, const std::vector<const TokenPlace*>& places,
-                OutputReceiver& receiver) const;
+  void hand_out(const std::vector<const TokenPlace*>& places, OutputReceiver& receiver);
 
   ggml_backend_dev_t device_;
   const kernels::KernelSet* kernel_set_;
   int32_t context_size_;
   ggml_type kv_type_;
-  size_t threads_;
   Weights weights_;
   T5Model model_;
   T5Graph graph_;
   GraphRunner runner_;
+  DistributionTargets targets_;
   std::optional<T5DecoderGraph> decoder_;  // computed last
   ContextHandle cell_context_;
   BufferHandle cell_buffer_;

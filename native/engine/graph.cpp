@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "engine/error.h"
-#include "engine/packed_operations.h"
 #include "engine/weights.h"
 
 namespace tandem {
@@ -75,25 +74,37 @@ ggml_tensor* Graph::custom_into(ggml_tensor* target, std::vector<ggml_tensor*> a
                                        Operation::run, GGML_N_TASKS_MAX, operations_.back().get());
 }
 
-ggml_tensor* Graph::quantized(ggml_tensor* x) {
-  auto& found = quantized_[x];
-  if (found != nullptr) return found;
-  const auto quantize = [&](std::vector<ggml_tensor*> arguments, std::unique_ptr<QuantizeRows> operation) {
-    const int64_t bytes = operation->row_bytes(x->ne[0]);
-    return custom({GGML_TYPE_I8, bytes, x->ne[1]}, std::move(arguments), std::move(operation));
-  };
+Graph::Quantization Graph::quantization_of(ggml_tensor* x) const {
   // A norm or an activation that nothing else reads is then no node of the graph.
   const auto norm = norms_.find(x);
-  const auto rectified = rectified_.find(x);
   if (norm != norms_.end()) {
     const auto& [source, weight, epsilon] = norm->second;
-    found = quantize({source, weight}, std::make_unique<QuantizeNormed>(*kernel_set_, epsilon));
-  } else if (rectified != rectified_.end()) {
-    found = quantize({rectified->second}, std::make_unique<QuantizeRectified>(*kernel_set_));
-  } else {
-    found = quantize({x}, std::make_unique<QuantizeRows>(*kernel_set_));
+    return {std::make_shared<NormingQuantizer>(*kernel_set_, epsilon), {source, weight}};
   }
-  return found;
+  const auto rectified = rectified_.find(x);
+  if (rectified != rectified_.end()) return {std::make_shared<RectifyingQuantizer>(*kernel_set_), {rectified->second}};
+  return {std::make_shared<RowQuantizer>(*kernel_set_), {x}};
+}
+
+ggml_tensor* Graph::packed_linear(PackedLinear::Matrices matrices, ggml_tensor* x, ggml_tensor* residual) {
+  int64_t outputs = 0;
+  for (const auto* matrix : matrices) outputs += static_cast<int64_t>(matrix->outputs());
+  auto [quantizer, arguments] = quantization_of(x);
+  std::unique_ptr<PackedLinear> product;
+  if (x->ne[0] * x->ne[1] <= PackedLinear::few_values) {
+    product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices), std::move(quantizer), arguments.size());
+  } else {
+    auto& quantized = quantized_[x];
+    if (quantized == nullptr) {
+      const auto bytes = static_cast<int64_t>(quantizer->row_bytes(x->ne[0]));
+      auto operation = std::make_unique<QuantizeRows>(std::move(quantizer));
+      quantized = custom({GGML_TYPE_I8, bytes, x->ne[1]}, std::move(arguments), std::move(operation));
+    }
+    arguments = {quantized};
+    product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices));
+  }
+  if (residual != nullptr) arguments.push_back(residual);
+  return custom({GGML_TYPE_F32, outputs, x->ne[1]}, std::move(arguments), std::move(product));
 }
 
 void Graph::count_product(const ggml_tensor* weight, const ggml_tensor* x) {
@@ -108,22 +119,16 @@ ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* res
     auto* product = library().ggml_mul_mat(context_.get(), weight, x);
     return residual == nullptr ? product : library().ggml_add(context_.get(), residual, product);
   }
-  std::vector<ggml_tensor*> arguments{quantized(x)};
-  if (residual != nullptr) arguments.push_back(residual);
-  return custom({GGML_TYPE_F32, weight->ne[1], x->ne[1]}, std::move(arguments),
-                std::make_unique<PackedLinear>(*kernel_set_, std::vector<const kernels::PackedMatrix*>{packed}));
+  return packed_linear({packed}, x, residual);
 }
 
 std::vector<ggml_tensor*> Graph::packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x) {
-  std::vector<const kernels::PackedMatrix*> matrices;
-  int64_t outputs = 0;
+  PackedLinear::Matrices matrices;
   for (const auto* weight : weights) {
     count_product(weight, x);
     matrices.push_back(packed_form(weight));
-    outputs += weight->ne[1];
   }
-  auto* joined = custom({GGML_TYPE_F32, outputs, x->ne[1]}, {quantized(x)},
-                        std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices)));
+  auto* joined = packed_linear(std::move(matrices), x, nullptr);
   std::vector<ggml_tensor*> parts;
   size_t offset = 0;
   for (const auto* weight : weights) {
@@ -200,6 +205,12 @@ ggml_tensor* Graph::concatenate(const std::vector<ggml_tensor*>& parts) {
   return level.front();
 }
 
+void Graph::hand_out(ggml_tensor* logits, const DistributionTargets& targets) {
+  auto operation = std::make_unique<HandOut>(targets);
+  hand_out_ = operation.get();
+  expand(custom({GGML_TYPE_I32, 1, 1}, {logits}, std::move(operation)));
+}
+
 void Graph::expand(ggml_tensor* tensor) { library().ggml_build_forward_expand(graph_, tensor); }
 
 GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel)
@@ -271,10 +282,13 @@ void GraphRunner::run(Graph& graph) {
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   const auto status = llama.ggml_backend_sched_graph_compute(scheduler_.get(), graph.graph());
-  thread_count_.record(std::chrono::duration<double>(Clock::now() - begin).count() / graph.work());
+  // What is done with distributions depends on the request and tells nothing about threads.
+  const auto end = graph.hands_out() && status == GGML_STATUS_SUCCESS ? graph.hand_out_->begin() : Clock::now();
+  thread_count_.record(std::chrono::duration<double>(end - begin).count() / graph.work());
   if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());
   graph.allocation_ = allocations_;
+  if (graph.hands_out()) graph.hand_out_->finish();
 }
 
 }  // namespace tandem

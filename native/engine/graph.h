@@ -5,7 +5,8 @@
 
 #include "engine/engine.h"
 #include "engine/handles.h"
-#include "engine/operation.h"
+#include "engine/hand_out.h"
+#include "engine/packed_operations.h"
 #include "engine/thread_count.h"
 #include "kernels/kernel_set.h"
 
@@ -59,6 +60,9 @@ class Graph {
   /** The same, written to `target`, which becomes its first argument. */
   ggml_tensor* custom_into(ggml_tensor* target, std::vector<ggml_tensor*> arguments,
                            std::unique_ptr<Operation> operation);
+  /** The last node: hands distributions `logits [vocabulary, n]` to targets that outlive the graph. On a CPU only. */
+  void hand_out(ggml_tensor* logits, const DistributionTargets& targets);
+  bool hands_out() const { return hand_out_ != nullptr; }
   /** Makes sure that `tensor` is computed. */
   void expand(ggml_tensor* tensor);
 
@@ -78,7 +82,13 @@ class Graph {
     std::vector<uint8_t> bytes;
   };
   ggml_tensor* heads_of(ggml_tensor* x, int64_t size, int64_t heads);
-  ggml_tensor* quantized(ggml_tensor* x);
+  /** How `x` becomes quantised rows, from which arguments. */
+  struct Quantization {
+    std::shared_ptr<const RowQuantizer> quantizer;
+    std::vector<ggml_tensor*> arguments;
+  };
+  Quantization quantization_of(ggml_tensor* x) const;
+  ggml_tensor* packed_linear(PackedLinear::Matrices matrices, ggml_tensor* x, ggml_tensor* residual);
   void count_product(const ggml_tensor* weight, const ggml_tensor* x);
   template <typename Value>
   ggml_tensor* input(ggml_type type, const std::vector<Value>& values);
@@ -92,7 +102,8 @@ class Graph {
   std::vector<Input> inputs_;
   const kernels::KernelSet* kernel_set_;
   std::vector<std::unique_ptr<Operation>> operations_;
-  std::unordered_map<ggml_tensor*, ggml_tensor*> quantized_;  // what several matrices multiply is quantised once
+  HandOut* hand_out_ = nullptr;  // one of them
+  std::unordered_map<ggml_tensor*, ggml_tensor*> quantized_;  // rows in nodes of their own: once for several matrices
   struct Norm {
     ggml_tensor* source;
     ggml_tensor* weight;

@@ -14,7 +14,7 @@
 // prebuilt libraries are opened by path and this list is looked up, so that a second release in the process can never
 // bind to ours (libggml-base has an unversioned SONAME), and so that one addon serves every variant.
 #define TANDEM_GGML_BASE_FUNCTIONS(F)                                                                                  \
-  F(ggml_add) F(ggml_backend_alloc_ctx_tensors_from_buft) F(ggml_backend_buffer_free) F(ggml_backend_buffer_get_size) F(ggml_backend_buffer_is_host)  \
+  F(ggml_add) F(ggml_backend_alloc_ctx_tensors_from_buft) F(ggml_backend_buffer_free) F(ggml_backend_buffer_get_size) \
   F(ggml_backend_buffer_set_usage) F(ggml_backend_dev_backend_reg) F(ggml_backend_dev_buffer_type)                     \
   F(ggml_backend_dev_description) F(ggml_backend_dev_init) F(ggml_backend_dev_memory) F(ggml_backend_dev_name)         \
   F(ggml_backend_dev_type) F(ggml_backend_free) F(ggml_backend_get_device) F(ggml_backend_reg_get_proc_address) F(ggml_backend_reg_name)          \

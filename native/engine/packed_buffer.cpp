@@ -129,7 +129,7 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     const size_t stride = operation->nb[1] / sizeof(float);  // results of products are contiguous
     const size_t output = first_panel * kernels::panel_outputs;
     const size_t end = std::min(panel_end * kernels::panel_outputs, matrix.outputs());
-    const size_t pieces = (rows * bytes + activation_bytes - 1) / activation_bytes;
+    const size_t pieces = std::min((rows * bytes + activation_bytes - 1) / activation_bytes, rows);
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = rows * piece / pieces;
       packed->kernel_set->multiply({matrix.type(), matrix.panels(output), matrix.blocks(), end - output,

@@ -1,87 +1,49 @@
 #pragma once
-#include <utility>
+#include <memory>
 #include <vector>
 
-#include "engine/operation.h"
-#include "kernels/kernel_set.h"
+#include "engine/row_quantizer.h"
 #include "kernels/packed_matrix.h"
 
 namespace tandem {
 
-/** `x [inputs, n]` in f32 -> the quantised rows that packed products read, as bytes. */
-class QuantizeRows : public Operation {
- public:
-  explicit QuantizeRows(const kernels::KernelSet& kernel_set) : kernel_set_(kernel_set) {}
-  int64_t row_bytes(int64_t inputs) const;
-
- protected:
-  int64_t pieces(const ggml_tensor* result, int threads) const override;
-  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
-  /** Row `row` of the result from its values, `value(i)` for each input. */
-  template <typename Value>
-  void quantize_row(ggml_tensor* result, size_t row, Value value) const;
-
- private:
-  const kernels::KernelSet& kernel_set_;
-};
-
-/** Quantised rows of `RmsNorm`, with its arguments: threads wait for each other once and not twice. */
-class QuantizeNormed : public QuantizeRows {
- public:
-  QuantizeNormed(const kernels::KernelSet& kernel_set, float epsilon) : QuantizeRows(kernel_set), epsilon_(epsilon) {}
-
- protected:
-  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
-
- private:
-  float epsilon_;
-};
-
-/** Quantised rows of max(x, 0). */
-class QuantizeRectified : public QuantizeRows {
- public:
-  using QuantizeRows::QuantizeRows;
-
- protected:
-  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
-};
-
-/** `x [size, n]` and weight `[size]` -> `[size, n]`, in one node where ggml has two. */
-class RmsNorm : public Operation {
- public:
-  explicit RmsNorm(float epsilon) : epsilon_(epsilon) {}
-
- protected:
-  int64_t pieces(const ggml_tensor* result, int threads) const override;
-  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
-
- private:
-  float epsilon_;
-};
-
 /**
- * Quantised rows -> `[outputs, n]`, those of several matrices one behind the other; added to the second argument
- * `[outputs, n]` if there is one.
+ * Rows, quantised already or as they are quantised -> `[outputs, n]`, the outputs of several matrices one behind the other;
+ * added to the last argument `[outputs, n]` if there is one more than the rows need.
  */
 class PackedLinear : public Operation {
  public:
-  PackedLinear(const kernels::KernelSet& kernel_set, std::vector<const kernels::PackedMatrix*> matrices)
-      : kernel_set_(kernel_set), matrices_(std::move(matrices)) {}
+  using Matrices = std::vector<const kernels::PackedMatrix*>;
+  /** Values of few rows: every thread quantises all of them sooner than it waits for others that do. */
+  static constexpr int64_t few_values = 4096;
+
+  /** The first argument is what `QuantizeRows` gave. */
+  PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices);
+  /** The first arguments are the quantizer's: of few values, which every thread quantises for itself. */
+  PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices, std::shared_ptr<const RowQuantizer> quantizer,
+               size_t row_arguments);
 
  protected:
   int64_t pieces(const ggml_tensor* result, int threads) const override;
-  void compute(ggml_tensor* result, int64_t piece, int64_t pieces) const override;
+  void work(ggml_tensor* result, Pieces pieces) const override;
 
  private:
+  struct Activations {
+    const std::byte* rows;
+    size_t stride;
+  };
   int64_t row_pieces(const ggml_tensor* result) const;
-  size_t panel_groups() const;
+  int64_t panel_groups() const;
+  void multiply(ggml_tensor* result, const Activations& activations, int64_t piece, int64_t pieces) const;
 
   const kernels::KernelSet& kernel_set_;
-  std::vector<const kernels::PackedMatrix*> matrices_;
+  Matrices matrices_;
+  std::shared_ptr<const RowQuantizer> quantizer_;  // null: the rows are quantised already
+  size_t row_arguments_ = 1;
 };
 
 /** Indices `[n]` -> `[inputs, n]`, those rows of a packed matrix. */
-class UnpackRows : public Operation {
+class UnpackRows : public PiecewiseOperation {
  public:
   explicit UnpackRows(const kernels::PackedMatrix& matrix) : matrix_(matrix) {}
 

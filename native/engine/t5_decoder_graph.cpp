@@ -56,25 +56,24 @@ ggml_tensor* T5Graph::slot_bias(Graph& graph, ggml_tensor* table, const StepInpu
 
 ggml_tensor* T5Graph::self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
                                      const StepInputs& inputs) const {
-  const Library& llama = library();
   auto* h = norm(graph, x, attention.norm);
   const auto& [q, k, v] = self_projections(graph, attention, h);
   // Written first, then read by number: a token sees itself, and rows that share a past share its cells.
-  const KeyValue stored{llama.ggml_set_rows(graph.context(), cells.k, k, inputs.new_cells),
-                        llama.ggml_set_rows(graph.context(), cells.v, v, inputs.new_cells)};
   auto* mixed = has_attention_kernel_
                     ? graph.custom({GGML_TYPE_F32, p_.inner(), inputs.count},
-                                   {q, stored.k, stored.v, inputs.cells, inputs.bias, inputs.lengths},
+                                   {q, k, v, cells.k, cells.v, inputs.new_cells, inputs.cells, inputs.bias, inputs.lengths},
                                    std::make_unique<SelfAttention>(*options_.kernel_set, p_.num_heads))
-                    : attention_over_gathered(graph, q, stored, inputs);
+                    : attention_over_gathered(graph, {q, k, v}, cells, inputs);
   return graph.linear(attention.o, mixed, x);
 }
 
-ggml_tensor* T5Graph::attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,
-                                              const StepInputs& inputs) const {
+ggml_tensor* T5Graph::attention_over_gathered(Graph& graph, const std::array<ggml_tensor*, 3>& projections,
+                                              const KeyValue& cells, const StepInputs& inputs) const {
   const Library& llama = library();
   auto* context = graph.context();
-  q = llama.ggml_reshape_4d(context, q, p_.d_kv, 1, p_.num_heads, inputs.count);
+  const KeyValue stored{llama.ggml_set_rows(context, cells.k, projections[1], inputs.new_cells),
+                        llama.ggml_set_rows(context, cells.v, projections[2], inputs.new_cells)};
+  auto* q = llama.ggml_reshape_4d(context, projections[0], p_.d_kv, 1, p_.num_heads, inputs.count);
   const auto gather = [&](ggml_tensor* cells) {
     auto* rows = llama.ggml_get_rows(context, cells, inputs.cells);
     return llama.ggml_reshape_4d(context, rows, p_.d_kv, p_.num_heads, inputs.slots, inputs.count);
@@ -147,7 +146,7 @@ T5DecoderGraph T5Graph::decoder(const T5DecoderStep& step, const std::vector<Key
     x = feed_forward(graph, layer.feed_forward, x);
   }
   if (step.output_columns.empty()) {
-    // Only the keys and values are wanted; the last layer's are written by what its attention reads.
+    // Only the keys and values are wanted; the last layer's are written before or by its attention.
     graph.expand(x);
     return {std::move(graph), shape, inputs, {}};
   }

@@ -110,8 +110,8 @@ class T5Graph {
   ggml_tensor* self_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, const KeyValue& cells,
                               const StepInputs& inputs) const;
   std::array<ggml_tensor*, 3> self_projections(Graph& graph, const T5Attention& attention, ggml_tensor* x) const;
-  ggml_tensor* attention_over_gathered(Graph& graph, ggml_tensor* q, const KeyValue& stored,
-                                       const StepInputs& inputs) const;
+  ggml_tensor* attention_over_gathered(Graph& graph, const std::array<ggml_tensor*, 3>& projections,
+                                       const KeyValue& cells, const StepInputs& inputs) const;
   ggml_tensor* cross_attention(Graph& graph, const T5Attention& attention, ggml_tensor* x, size_t layer,
                                const T5DecoderStep& step, const std::vector<ggml_tensor*>& masks) const;
   ggml_tensor* feed_forward(Graph& graph, const T5FeedForward& layer, ggml_tensor* x) const;

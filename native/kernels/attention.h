@@ -40,9 +40,7 @@ struct Attending {
       for (size_t group = 0; group < groups; ++group) {
         const size_t begin = task.rows * group / groups;
         const size_t end = task.rows * (group + 1) / groups;
-        for (size_t tile = 0; tile < chunk.tiles(); ++tile) {
-          score_rows<max_rows>(task, {chunk, tile}, {begin, end - begin}, weights + begin);
-        }
+        score_rows<max_rows>(task, chunk, {begin, end - begin}, weights + begin);
         for (size_t row = begin; row < end; ++row) {
           shrink(task.output + row * task.output_stride, task.head_size, state[row].weigh(weights[row], chunk.tiles()));
         }
@@ -61,7 +59,7 @@ struct Attending {
       const size_t count = task.count - first < tile_keys ? task.count - first : tile_keys;
       float weights[tile_keys];
       for (size_t j = 0; j < count;) j += score_cells<4>(task, {first, count}, j, weights);
-      hide_behind(count, weights);
+      hide_behind(count, tile_keys, weights);
       shrink(task.output, task.head_size, state.weigh(weights, 1));
       for (size_t i = 0; i < task.head_size;) i += add_cells<8>(task, {first, count}, weights, i);
     }
@@ -82,7 +80,11 @@ struct Attending {
     size_t number;
 
     size_t first() const { return number * tile_keys; }
-    size_t count() const { return chunk.count - first() < tile_keys ? chunk.count - first() : tile_keys; }
+    /** Keys of that many tiles from this one on. */
+    size_t count(size_t tiles) const {
+      const size_t left = chunk.count - first();
+      return left < tiles * tile_keys ? left : tiles * tile_keys;
+    }
   };
   struct Rows {
     size_t first;
@@ -148,8 +150,8 @@ struct Attending {
     for (size_t i = 0; i < size; ++i) output[i] *= factor;
   }
 
-  static void hide_behind(size_t count, float* scores) {
-    for (size_t j = count; j < tile_keys; ++j) scores[j] = -INFINITY;
+  static void hide_behind(size_t count, size_t size, float* scores) {
+    for (size_t j = count; j < size; ++j) scores[j] = -INFINITY;
   }
 
   /** Adds the values of some cells to at most that many vectors of the output from `i` on; the size of the vectors. */
@@ -172,7 +174,7 @@ struct Attending {
   }
 
   static void fetch(const uint16_t* halves, size_t size) {
-    for (size_t i = 0; i < size; i += cache_line / sizeof(uint16_t)) __builtin_prefetch(halves + i);
+    for (size_t i = 0; i < size; i += cache_line / sizeof(uint16_t)) __builtin_prefetch(halves + i, 0, 2);
   }
 
   /** The scores of at most that many cells from the `begin`th on; how many. */
@@ -201,45 +203,81 @@ struct Attending {
     return Count;
   }
 
+  template <size_t Tiles>
   static void add_to(float* scores, const float* values, size_t count) {
-    if (count == tile_keys) {
-      for (size_t i = 0; i < tile_keys; ++i) scores[i] += values[i];
+    if (count == Tiles * tile_keys) {
+      for (size_t i = 0; i < Tiles * tile_keys; ++i) scores[i] += values[i];
     } else {
       for (size_t i = 0; i < count; ++i) scores[i] += values[i];
     }
   }
 
-  /** The scores of exactly that many rows, all keys of the tile side by side. */
+  /** Few rows are computed with so many tiles or vectors at once: eight sums hide the latency of a multiplication. */
+  static constexpr size_t side_by_side(size_t rows) {
+    size_t count = 4;
+    while (count > 1 && rows * count * vectors > 8) count /= 2;
+    return count;
+  }
+
+  /** The scores of exactly that many rows. */
   template <size_t Count>
-  static void score_rows(const Attention& task, const Tile& tile, const Rows& rows, float (*weights)[chunk_keys]) {
+  static void score_rows(const Attention& task, const Chunk& chunk, const Rows& rows, float (*weights)[chunk_keys]) {
     if constexpr (Count > 1) {
-      if (rows.count < Count) return score_rows<Count - 1>(task, tile, rows, weights);
+      if (rows.count < Count) return score_rows<Count - 1>(task, chunk, rows, weights);
     }
-    Floats sums[Count][vectors];
+    for (size_t tile = 0; tile < chunk.tiles();) {
+      tile += score_tiles<Count, side_by_side(Count)>(task, {chunk, tile}, rows, weights);
+    }
+  }
+
+  /** The scores of at most that many tiles, all keys of a tile side by side; how many. */
+  template <size_t Count, size_t Tiles>
+  static size_t score_tiles(const Attention& task, const Tile& tile, const Rows& rows, float (*weights)[chunk_keys]) {
+    if constexpr (Tiles > 1) {
+      if (tile.chunk.tiles() - tile.number < Tiles) return score_tiles<Count, Tiles / 2>(task, tile, rows, weights);
+    }
+    const uint16_t* keys = task.keys + (tile.chunk.first + tile.first()) * task.head_size;
+    const size_t tile_halves = tile_keys * task.head_size;
+    Floats sums[Count][Tiles * vectors];
     for (auto& row : sums) {
       for (auto& sum : row) sum = Set::broadcast(0.0F);
     }
     const float* queries = task.queries + rows.first * task.query_stride;
-    const size_t first = tile.chunk.first + tile.first();
-    const uint16_t* keys = task.keys + first * task.head_size;
-    for (size_t i = 0; i < task.head_size; ++i) {
-      Floats key[vectors];
-      for (size_t v = 0; v < vectors; ++v) key[v] = Set::load_halves(keys + i * tile_keys + v * Set::lanes);
+    const auto add = [&](size_t i) {
+      Floats key[Tiles * vectors];
+      for (size_t v = 0; v < Tiles * vectors; ++v) {
+        key[v] = Set::load_halves(keys + v / vectors * tile_halves + i * tile_keys + v % vectors * Set::lanes);
+      }
       for (size_t row = 0; row < Count; ++row) {
         const auto query = Set::broadcast(queries[row * task.query_stride + i]);
-        for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::multiply_add(query, key[v], sums[row][v]);
+        for (size_t v = 0; v < Tiles * vectors; ++v) sums[row][v] = Set::multiply_add(query, key[v], sums[row][v]);
       }
+    };
+    const uint16_t* values = task.values + (keys - task.keys);
+    for (size_t i = 0; i < task.head_size; i += 2) {
+      // The first rows fetch for all: the values of these keys, and the keys of the next chunk or head.
+      for (size_t t = 0; t < Tiles && rows.first == 0; ++t) {
+        __builtin_prefetch(values + t * tile_halves + i * tile_keys, 0, 2);
+        __builtin_prefetch(keys + (t + chunk_keys / tile_keys) * tile_halves + i * tile_keys, 0, 2);
+      }
+      add(i);
+      add(i + 1);
+    }
+    const size_t first = tile.chunk.first + tile.first();
+    const size_t count = tile.count(Tiles);
+    for (size_t row = 0; row < Count; ++row) {
+      for (size_t v = 0; v < Tiles * vectors; ++v) Set::store(weights[row] + tile.first() + v * Set::lanes, sums[row][v]);
     }
     for (size_t row = 0; row < Count; ++row) {
       float* scores = weights[row] + tile.first();
-      for (size_t v = 0; v < vectors; ++v) Set::store(scores + v * Set::lanes, sums[row][v]);
       if (task.bias != nullptr) {
         const auto offset = static_cast<ptrdiff_t>(rows.first + row) * task.bias_stride;
-        add_to(scores, task.bias + offset + static_cast<ptrdiff_t>(first), tile.count());
+        add_to<Tiles>(scores, task.bias + offset + static_cast<ptrdiff_t>(first), count);
       }
-      if (task.mask != nullptr) add_to(scores, task.mask + first, tile.count());
-      hide_behind(tile.count(), scores);
+      if (task.mask != nullptr) add_to<Tiles>(scores, task.mask + first, count);
+      hide_behind(count, Tiles * tile_keys, scores);
     }
+    return Tiles;
   }
 
   /** Adds the values of a chunk to the outputs of exactly that many rows. */
@@ -248,25 +286,36 @@ struct Attending {
     if constexpr (Count > 1) {
       if (rows.count < Count) return add_rows<Count - 1>(task, chunk, rows, weights);
     }
-    const auto output = [&](size_t row, size_t at) { return task.output + (rows.first + row) * task.output_stride + at; };
-    const uint16_t* values = task.values + chunk.first * task.head_size;
-    for (size_t i = 0; i < task.head_size; i += vectors * Set::lanes) {
-      Floats sums[Count][vectors];
+    for (size_t i = 0; i < task.head_size;) {
+      i += add_values<Count, side_by_side(Count) * vectors>(task, chunk, rows, weights, i);
+    }
+  }
+
+  /** The same to at most that many vectors of the outputs from `i` on; the size of the vectors. */
+  template <size_t Count, size_t Width>
+  static size_t add_values(const Attention& task, const Chunk& chunk, const Rows& rows,
+                           const float (*weights)[chunk_keys], size_t i) {
+    if constexpr (Width > vectors) {
+      if (task.head_size - i < Width * Set::lanes) return add_values<Count, Width / 2>(task, chunk, rows, weights, i);
+    }
+    float* outputs = task.output + rows.first * task.output_stride + i;
+    const uint16_t* values = task.values + chunk.first * task.head_size + i;
+    Floats sums[Count][Width];
+    for (size_t row = 0; row < Count; ++row) {
+      for (size_t v = 0; v < Width; ++v) sums[row][v] = Set::load(outputs + row * task.output_stride + v * Set::lanes);
+    }
+    for (size_t j = 0; j < chunk.count; ++j) {
+      Floats value[Width];
+      for (size_t v = 0; v < Width; ++v) value[v] = Set::load_halves(values + j * task.head_size + v * Set::lanes);
       for (size_t row = 0; row < Count; ++row) {
-        for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::load(output(row, i + v * Set::lanes));
-      }
-      for (size_t j = 0; j < chunk.count; ++j) {
-        Floats value[vectors];
-        for (size_t v = 0; v < vectors; ++v) value[v] = Set::load_halves(values + j * task.head_size + i + v * Set::lanes);
-        for (size_t row = 0; row < Count; ++row) {
-          const auto weight = Set::broadcast(weights[row][j]);
-          for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::multiply_add(weight, value[v], sums[row][v]);
-        }
-      }
-      for (size_t row = 0; row < Count; ++row) {
-        for (size_t v = 0; v < vectors; ++v) Set::store(output(row, i + v * Set::lanes), sums[row][v]);
+        const auto weight = Set::broadcast(weights[row][j]);
+        for (size_t v = 0; v < Width; ++v) sums[row][v] = Set::multiply_add(weight, value[v], sums[row][v]);
       }
     }
+    for (size_t row = 0; row < Count; ++row) {
+      for (size_t v = 0; v < Width; ++v) Set::store(outputs + row * task.output_stride + v * Set::lanes, sums[row][v]);
+    }
+    return Width * Set::lanes;
   }
 };
 

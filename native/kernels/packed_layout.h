@@ -68,5 +68,7 @@ struct QuantizedBlock {
   float scale;
   int32_t correction;  // -128 times the sum of the values
 };
+/** Of any instruction set. */
+constexpr size_t most_quantized_block_bytes = sizeof(QuantizedBlock<int16_t>);
 
 }  // namespace tandem::kernels

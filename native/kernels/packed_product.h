@@ -26,6 +26,7 @@ struct Packed {
   using Set = InstructionSet;
   using Block = QuantizedBlock<typename Set::Value>;
   static_assert(panels_together % Set::panels == 0, "who shares a product would part what is multiplied together");
+  static_assert(sizeof(Block) <= most_quantized_block_bytes, "who quantises for himself would have too little room");
 
   static void quantize(const float* values, size_t blocks, std::byte* quantized) {
     auto* target = reinterpret_cast<Block*>(quantized);
@@ -91,7 +92,7 @@ struct Packed {
       const size_t rows = product.rows * (piece + 1) / pieces - first;
       // Meanwhile the next panels come from memory, an equal part of them with each piece of the rows.
       const std::byte* ahead = panels + bytes + bytes * piece / pieces;
-      by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows, ahead, cache_line / pieces});
+      by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows, ahead, ahead_step<Type>(pieces)});
     }
   }
 
@@ -101,9 +102,17 @@ struct Packed {
     size_t output;  // the panels' first
     size_t first;
     size_t rows;
-    const std::byte* ahead;  // what to fetch meanwhile, `ahead_step` bytes with each line of weights
+    const std::byte* ahead;  // what to fetch meanwhile, `ahead_step` bytes with each line of weights and with the scales
     size_t ahead_step;
   };
+
+  /** Every piece fetches an equal part of a block and of its scales, by one fetch more than the block has lines. */
+  template <PackedType Type>
+  static size_t ahead_step(size_t pieces) {
+    constexpr size_t lines = lines_of(Type);
+    const size_t lines_ahead = (lines + 1) * pieces;
+    return (lines * cache_line + sizeof(PackedScales) + lines_ahead - 1) / lines_ahead;
+  }
 
   /** Finds the product for exactly that number of rows. */
   template <PackedType Type, size_t Panels, size_t Rows>
@@ -149,9 +158,13 @@ struct Packed {
       for (size_t row = 0; row < Rows; ++row) {
         for (auto& sum : sums[row]) sum = Set::broadcast(correction<Type>(block_of(row)));
       }
+      const auto fetch_ahead = [&] {
+        for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
+      };
+      fetch_ahead();
 #pragma GCC unroll 8
       for (size_t line = 0; line < lines; ++line) {
-        for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
+        fetch_ahead();
 #pragma GCC unroll 4
         for (size_t step = 0; step < block_quads / lines * Set::steps; ++step) {
           const size_t quad = line + step / Set::steps * lines;

@@ -20,6 +20,7 @@ const BATCH_SIZE = 512
 export class Engine {
   /** Tokens of all sequences together; of an encoder-decoder also of its longest source. */
   readonly contextSize: number
+  readonly description: EngineDescription
   readonly #native: NativeEngine
   readonly #freeSequences: number[] = []
   #sequences = 0
@@ -29,10 +30,7 @@ export class Engine {
   constructor(native: NativeEngine, contextSize: number) {
     this.#native = native
     this.contextSize = contextSize
-  }
-
-  get description(): EngineDescription {
-    return this.#native.description
+    this.description = native.description
   }
 
   /** Runs the encoder; returns the number under which the source is kept until it is released. */

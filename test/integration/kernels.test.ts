@@ -96,6 +96,9 @@ const SHAPES: [string, Problem][] = [
   ['every number of rows that a kernel has', { inputs: 64, outputs: 16, rows: 13, ...EVEN }],
   ['many rows', { inputs: 768, outputs: 40, rows: 200, ...EVEN }],
   ['activations that do not fit into a cache', { inputs: 3072, outputs: 33, rows: 130, ...EVEN }],
+  ['rows of which none fits into a cache', { inputs: 128_000, outputs: 16, rows: 2, ...EVEN }],
+  ['the most values that every thread quantises for itself', { inputs: 512, outputs: 40, rows: 8, ...EVEN }],
+  ['a row more than that', { inputs: 512, outputs: 40, rows: 9, ...EVEN }],
   [
     'the largest weights and activations',
     { inputs: 128, outputs: 32, rows: 5, weight: () => -128, activation: () => 9 },

@@ -238,8 +238,10 @@ int main() {
     for (size_t rows = 1; rows <= max_attention_rows; ++rows) {
       for (const size_t count : {1, 53, 150}) error += attention_error(*set, {48, rows, count}, random);
     }
-    for (const size_t head_size : {16, 80, 128, 256}) {
-      for (const size_t count : {64, 65}) error += attention_error(*set, {head_size, 7, count}, random);
+    for (const size_t head_size : {16, 64, 80, 128, 256}) {
+      for (const size_t rows : {1, 2, 3, 7}) {
+        for (const size_t count : {40, 64, 65}) error += attention_error(*set, {head_size, rows, count}, random);
+      }
       for (const size_t count : {3, 16, 40}) error += cell_attention_error(*set, head_size, count, random);
     }
     // Nothing is seen before the second turn, by either of the masks that callers use.
