@@ -12,6 +12,7 @@
 
 #include "engine/packed_types.h"
 #include "engine/parallel.h"
+#include "engine/product_pieces.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/packed_memory.h"
 
@@ -23,10 +24,6 @@ namespace tandem {
 
 namespace {
 
-/** Rows of activations that stay in a core's second cache while all panels pass by them. */
-constexpr size_t activation_bytes = 256 << 10;
-/** Parts of a product for each thread: one that is held up leaves the rest to the others. */
-constexpr size_t shares_per_thread = 8;
 /** In front of the quantised rows: the part that is to be computed next. */
 constexpr size_t counter_bytes = kernels::cache_line;
 /** Bytes that a thread packs before it asks for more. */
@@ -87,11 +84,12 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     if (thread == 0) new (next) std::atomic<size_t>(0);
     quantize(operation->src[1], row_bytes(operation), {thread, threads}, quantized);
     packed->functions.barrier(params->threadpool);
-    constexpr size_t together = kernels::panels_together;
-    const size_t groups = (matrix_of(operation->src[0]).panel_count() + together - 1) / together;
-    const size_t shares = threads == 1 ? 1 : std::min(groups, threads * shares_per_thread);
-    for (size_t share = (*next)++; share < shares; share = (*next)++) {
-      multiply(operation, groups * share / shares * together, groups * (share + 1) / shares * together, quantized);
+    const size_t count = PanelPieces::count(threads);
+    const PanelPieces pieces(matrix_of(operation->src[0]).panel_count(), count);
+    for (size_t piece = (*next)++; piece < count; piece = (*next)++) {
+      const size_t first = pieces.first(piece);
+      const size_t end = pieces.first(piece + 1);
+      if (first < end) multiply(operation, first, end, quantized);
     }
     return true;
   }
@@ -129,7 +127,7 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     const size_t stride = operation->nb[1] / sizeof(float);  // results of products are contiguous
     const size_t output = first_panel * kernels::panel_outputs;
     const size_t end = std::min(panel_end * kernels::panel_outputs, matrix.outputs());
-    const size_t pieces = std::min((rows * bytes + activation_bytes - 1) / activation_bytes, rows);
+    const size_t pieces = row_pieces(rows, bytes);
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = rows * piece / pieces;
       packed->kernel_set->multiply({matrix.type(), matrix.panels(output), matrix.blocks(), end - output,

@@ -3,26 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/product_pieces.h"
 #include "engine/tensor_rows.h"
 
 namespace tandem {
-
-namespace {
-
-/** Rows of activations that stay in a core's second cache while all panels pass by them. */
-constexpr int64_t activation_bytes = 256 << 10;
-/** In each round every thread takes a piece, and all of them half of what is left; in the last one all of it. */
-constexpr int64_t rounds = 5;
-
-/** Which of `count` parts of the work `piece` begins with: large pieces are read in one go, small ones end together. */
-int64_t guided_share(int64_t count, int64_t piece, int64_t threads) {
-  const int64_t round = std::min(piece / threads, rounds - 1);
-  const int64_t in_round = round == rounds - 1 ? threads : 2 * threads;  // pieces of its size in what is left before it
-  const int64_t taken = piece - round * threads;
-  return count - (count * (in_round - taken) / in_round >> round);
-}
-
-}  // namespace
 
 PackedLinear::PackedLinear(const kernels::KernelSet& kernel_set, Matrices matrices)
     : kernel_set_(kernel_set), matrices_(std::move(matrices)) {}
@@ -34,21 +18,13 @@ PackedLinear::PackedLinear(const kernels::KernelSet& kernel_set, Matrices matric
       quantizer_(std::move(quantizer)),
       row_arguments_(row_arguments) {}
 
-int64_t PackedLinear::row_pieces(const ggml_tensor* result) const {
-  if (quantizer_) return 1;
+size_t PackedLinear::row_pieces_of(const ggml_tensor* result) const {
   const ggml_tensor* activations = result->src[0];
-  const int64_t bytes = static_cast<int64_t>(activations->nb[1]) * activations->ne[1];
-  return std::min((bytes + activation_bytes - 1) / activation_bytes, activations->ne[1]);
-}
-
-int64_t PackedLinear::panel_groups() const {
-  size_t panels = 0;
-  for (const auto* matrix : matrices_) panels += matrix->panel_count();
-  return static_cast<int64_t>((panels + kernels::panels_together - 1) / kernels::panels_together);
+  return quantizer_ ? 1 : row_pieces(static_cast<size_t>(activations->ne[1]), activations->nb[1]);
 }
 
 int64_t PackedLinear::pieces(const ggml_tensor* result, int threads) const {
-  return row_pieces(result) * (threads == 1 ? 1 : threads * rounds);
+  return static_cast<int64_t>(row_pieces_of(result) * PanelPieces::count(static_cast<size_t>(threads)));
 }
 
 void PackedLinear::work(ggml_tensor* result, Pieces pieces) const {
@@ -62,34 +38,37 @@ void PackedLinear::work(ggml_tensor* result, Pieces pieces) const {
       quantizer_->quantize(result->src, row, few + static_cast<size_t>(row) * activations.stride);
     }
   }
-  pieces.each([&](int64_t piece) { multiply(result, activations, piece, pieces.count()); });
+  size_t panels = 0;
+  for (const auto* matrix : matrices_) panels += matrix->panel_count();
+  const auto parts = static_cast<int64_t>(row_pieces_of(result));
+  const int64_t panel_pieces = pieces.count() / parts;
+  const PanelPieces shared(panels, static_cast<size_t>(panel_pieces));
+  pieces.each([&](int64_t piece) {
+    const auto row = [&](int64_t place) { return static_cast<size_t>(share(result->ne[1], place, parts)); };
+    const auto place = static_cast<size_t>(piece % panel_pieces);
+    multiply(result, activations, {row(piece / panel_pieces), row(piece / panel_pieces + 1)},
+             {shared.first(place), shared.first(place + 1)});
+  });
 }
 
-void PackedLinear::multiply(ggml_tensor* result, const Activations& activations, int64_t piece, int64_t pieces) const {
+void PackedLinear::multiply(ggml_tensor* result, const Activations& activations, const Range& rows,
+                            const Range& panels) const {
   const ggml_tensor* addend = result->src[row_arguments_];
-  const int64_t groups = pieces / row_pieces(result);
-  const auto row_of = [&](int64_t place) { return share(result->ne[1], place, row_pieces(result)); };
-  const auto panel_of = [&](int64_t place) {
-    const int64_t group = groups == 1 ? place * panel_groups() : guided_share(panel_groups(), place, groups / rounds);
-    return static_cast<size_t>(group) * kernels::panels_together;
-  };
-  const int64_t first_row = row_of(piece / groups);
-  const auto rows = static_cast<size_t>(row_of(piece / groups + 1) - first_row);
-  const std::byte* first_activations = activations.rows + static_cast<size_t>(first_row) * activations.stride;
-  const size_t first_panel = panel_of(piece % groups);
-  const size_t panel_end = panel_of(piece % groups + 1);
   size_t matrix_panel = 0;   // the first of a matrix among all
   size_t matrix_output = 0;  // likewise
   for (const auto* matrix : matrices_) {
-    const size_t begin = std::max(first_panel, matrix_panel) - matrix_panel;
-    const size_t end = std::clamp(panel_end, matrix_panel, matrix_panel + matrix->panel_count()) - matrix_panel;
+    const size_t begin = std::max(panels.first, matrix_panel) - matrix_panel;
+    const size_t end = std::clamp(panels.end, matrix_panel, matrix_panel + matrix->panel_count()) - matrix_panel;
     if (begin < end) {
       const size_t output = begin * kernels::panel_outputs;
       const auto column = static_cast<int64_t>(matrix_output + output);
-      const auto place_in = [&](const ggml_tensor* tensor) { return floats_at(tensor, first_row, column); };
+      const auto place_in = [&](const ggml_tensor* tensor) {
+        return floats_at(tensor, static_cast<int64_t>(rows.first), column);
+      };
       kernel_set_.multiply({matrix->type(), matrix->panels(output), matrix->blocks(),
                             std::min(matrix->outputs(), end * kernels::panel_outputs) - output,
-                            first_activations, activations.stride, rows, place_in(result), result->nb[1] / sizeof(float),
+                            activations.rows + rows.first * activations.stride, activations.stride,
+                            rows.end - rows.first, place_in(result), result->nb[1] / sizeof(float),
                             addend == nullptr ? nullptr : place_in(addend)});
     }
     matrix_panel += matrix->panel_count();

@@ -32,9 +32,12 @@ class PackedLinear : public Operation {
     const std::byte* rows;
     size_t stride;
   };
-  int64_t row_pieces(const ggml_tensor* result) const;
-  int64_t panel_groups() const;
-  void multiply(ggml_tensor* result, const Activations& activations, int64_t piece, int64_t pieces) const;
+  struct Range {
+    size_t first;
+    size_t end;
+  };
+  size_t row_pieces_of(const ggml_tensor* result) const;
+  void multiply(ggml_tensor* result, const Activations& activations, const Range& rows, const Range& panels) const;
 
   const kernels::KernelSet& kernel_set_;
   Matrices matrices_;
