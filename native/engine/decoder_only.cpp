@@ -86,11 +86,12 @@ LlamaContextHandle open_context(llama_model* model, const DecoderOnlyOptions& op
 }  // namespace
 
 DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& cancel)
-    : cancel_(cancel), options_(options), lengths_(static_cast<size_t>(options.max_sequences), 0) {
+    : cancel_(cancel), options_(options), compute_threads_(options.threads), lengths_(static_cast<size_t>(options.max_sequences), 0) {
   const Library& llama = library();
   auto* device = device_named(options.device);
   model_ = load_model(options, device, cancel);
   context_ = open_context(model_.get(), options, cancel);
+  llama.llama_attach_threadpool(context_.get(), compute_threads_.get(), nullptr);
   // libllama lowers it to a small context, and aborts on a larger batch.
   options_.batch_size = static_cast<int32_t>(llama.llama_n_batch(context_.get()));
   batch_ = llama.llama_batch_init(options_.batch_size, 0, 1);

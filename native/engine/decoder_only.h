@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/compute_threads.h"
 #include "engine/encoder_decoder.h"
 
 namespace tandem {
@@ -43,6 +44,7 @@ class DecoderOnly : public Engine {
   const CancelFlag& cancel_;
   DecoderOnlyOptions options_;
   LlamaModelHandle model_;
+  ComputeThreads compute_threads_;
   LlamaContextHandle context_;
   llama_batch batch_{};
   std::vector<uint8_t> batch_outputs_;  // per place in the batch, what is wanted

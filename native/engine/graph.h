@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/compute_threads.h"
 #include "engine/engine.h"
 #include "engine/handles.h"
 #include "engine/hand_out.h"
@@ -131,6 +132,7 @@ class GraphRunner {
   void allocate(Graph& graph);
 
   const CancelFlag& cancel_;
+  ComputeThreads compute_threads_;
   std::vector<BackendHandle> backends_;
   SchedulerHandle scheduler_;
   size_t scheduler_nodes_ = 0;

@@ -27,11 +27,11 @@
   F(ggml_new_tensor_3d) F(ggml_new_tensor_4d) F(ggml_permute) F(ggml_quantize_chunk) F(ggml_relu) F(ggml_reshape_2d)   \
   F(ggml_reshape_3d) F(ggml_reshape_4d) F(ggml_rms_norm) F(ggml_row_size) F(ggml_scale) F(ggml_scale_bias)             \
   F(ggml_set_input) F(ggml_set_name) F(ggml_set_output) F(ggml_set_rows) F(ggml_silu) F(ggml_soft_max) F(ggml_sqr)     \
-  F(ggml_tanh) F(ggml_tensor_overhead) F(ggml_type_name) F(ggml_view_2d) F(ggml_view_3d)
+  F(ggml_tanh) F(ggml_tensor_overhead) F(ggml_threadpool_params_default) F(ggml_type_name) F(ggml_view_2d) F(ggml_view_3d)
 #define TANDEM_GGML_FUNCTIONS(F) \
   F(ggml_backend_dev_by_type) F(ggml_backend_dev_count) F(ggml_backend_dev_get) F(ggml_backend_load_all_from_path)
 #define TANDEM_LLAMA_FUNCTIONS(F)                                                                                      \
-  F(llama_backend_init) F(llama_batch_free) F(llama_batch_init) F(llama_context_default_params) F(llama_decode)        \
+  F(llama_attach_threadpool) F(llama_backend_init) F(llama_batch_free) F(llama_batch_init) F(llama_context_default_params) F(llama_decode)        \
   F(llama_detokenize) F(llama_free) F(llama_get_embeddings_ith) F(llama_get_logits_ith) F(llama_get_memory)            \
   F(llama_init_from_model) F(llama_log_get) F(llama_log_set) F(llama_memory_seq_cp) F(llama_memory_seq_rm)             \
   F(llama_model_default_params) F(llama_model_free) F(llama_model_get_vocab) F(llama_model_has_encoder)                \

@@ -23,6 +23,12 @@ const WORK = {
   'an encoder-decoder writes': `
     const model = await load('nano-chatlm', ${CPU})
     model.generate('a', { ...${ENDLESS}, numBeams: 4 }).catch(() => {})`,
+  'several threads compute': `
+    const several = { device: "cpu", threads: 2 }
+    for (const name of ['nano-qwen', 'nano-chatlm']) {
+      load(name, several).then((model) => model.generate('a', ${ENDLESS})).catch(() => {})
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100))`,
   'models are loaded': `
     await load('nano-qwen', ${CPU})
     for (const name of ['nano-qwen', 'nano-chatlm']) load(name, ${CPU}).catch(() => {})`,
