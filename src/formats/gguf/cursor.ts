@@ -19,6 +19,8 @@ export class Cursor {
   private readonly handle: FileHandle
   private readonly path: string
   private window = Buffer.alloc(0)
+  /** The same bytes: faster than a buffer's own methods while the code is still interpreted, as most of it stays. */
+  private view = new DataView(new ArrayBuffer(0))
   private windowStart = 0
   private index = 0
 
@@ -57,21 +59,27 @@ export class Cursor {
       throw this.invalid('became shorter while it was read', `${this.fileSize} bytes`, 'less')
     }
     this.window = window
+    this.view = new DataView(window.buffer, window.byteOffset, length)
     this.windowStart = start
     this.index = 0
   }
 
   uint8(): number {
-    return this.window.readUInt8(this.advance(1))
+    return this.view.getUint8(this.advance(1))
   }
 
   uint32(): number {
-    return this.window.readUInt32LE(this.advance(4))
+    return this.view.getUint32(this.advance(4), true)
   }
 
   /** A 64-bit count or length. Exact up to 2^53; anything above is only ever compared with a limit and refused. */
   size(): number {
-    return sizeAt(this.window, this.advance(8))
+    return sizeAt(this.view, this.advance(8))
+  }
+
+  /** The same without going on. */
+  nextSize(): number {
+    return sizeAt(this.view, this.index)
   }
 
   /** A copy of the next bytes, alone in its buffer, so that typed arrays of any width can look at it. */
@@ -87,26 +95,21 @@ export class Cursor {
     return decodeText(this.window, start, start + length)
   }
 
-  /** Passes a string on to where it is kept; no window is written to after it was read. */
-  store(length: number, strings: StoredStrings): void {
-    const start = this.advance(length)
-    strings.add(this.window, start, start + length)
-  }
-
   /**
-   * The same of strings with their lengths, as many of `count` as the window has whole; returns how many. One loop, since a
-   * vocabulary has 300,000.
+   * Passes strings on to where they are kept, as many of `count` as the window has whole with their lengths; returns how
+   * many. No window is written to after it was read.
    */
   storeStrings(count: number, strings: StoredStrings): number {
-    const { window } = this
+    const { window, view, index: start } = this
     let stored = 0
-    for (let start = this.index + 8; stored < count && start <= window.length; stored++) {
-      const length = sizeAt(window, start - 8)
-      if (length > MAX_STRING_BYTES || start + length > window.length) break
-      strings.add(window, start, start + length)
-      this.index = start + length
-      start = this.index + 8
+    // One loop, since a vocabulary has 300,000.
+    for (let end = start; stored < count && end + 8 <= window.length; stored++) {
+      const length = sizeAt(view, end)
+      end += 8 + length
+      if (length > MAX_STRING_BYTES || end > window.length) break
+      this.index = end
     }
+    strings.add(window, start, stored)
     return stored
   }
 
@@ -157,6 +160,6 @@ export class Cursor {
   }
 }
 
-function sizeAt(bytes: Buffer, start: number): number {
-  return bytes.readUInt32LE(start) + bytes.readUInt32LE(start + 4) * 2 ** 32
+function sizeAt(bytes: DataView, start: number): number {
+  return bytes.getUint32(start, true) + bytes.getUint32(start + 4, true) * 2 ** 32
 }

@@ -121,13 +121,12 @@ async function readStrings(cursor: Cursor, key: string, length: number): Promise
   for (let stored = cursor.storeStrings(length, strings); stored < length; ) {
     // The next one goes beyond the window.
     await cursor.need(8, key)
-    const bytes = cursor.size()
-    if (bytes > MAX_STRING_BYTES || bytes > cursor.remaining) {
-      throw cursor.invalid(`has a string in ${key} that is too long`, `at most ${cursor.remaining} bytes`, `${bytes}`)
-    }
-    await cursor.need(bytes, key)
-    cursor.store(bytes, strings)
-    stored += 1 + cursor.storeStrings(length - stored - 1, strings)
+    const bytes = cursor.nextSize()
+    const most = Math.min(MAX_STRING_BYTES, cursor.remaining - 8)
+    if (bytes > most)
+      throw cursor.invalid(`has a string in ${key} that is too long`, `at most ${most} bytes`, `${bytes}`)
+    await cursor.need(8 + bytes, key)
+    stored += cursor.storeStrings(length - stored, strings)
   }
   return strings
 }

@@ -17,37 +17,32 @@ export class StoredStrings {
   readonly type = 'array'
   readonly items = 'string'
   readonly length: number
-  #parts: { bytes: Buffer; first: number }[] = []
-  #places: Uint32Array
-  #count = 0
+  #runs: { bytes: Buffer; start: number; count: number }[] = []
   #decoded: GgufText[] | undefined
 
   constructor(length: number) {
     this.length = length
-    this.#places = new Uint32Array(2 * length)
   }
 
-  /** The next string, which is `bytes[start, end)`; `bytes` must not change. */
-  add(bytes: Buffer, start: number, end: number): void {
-    if (this.#parts.at(-1)?.bytes !== bytes) this.#parts.push({ bytes, first: this.#count })
-    this.#places[2 * this.#count] = start
-    this.#places[2 * this.#count + 1] = end
-    this.#count++
+  /** The next `count` strings, which lie in `bytes` from `start` on, each behind its length; `bytes` must not change. */
+  add(bytes: Buffer, start: number, count: number): void {
+    this.#runs.push({ bytes, start, count })
   }
 
   get value(): readonly GgufText[] {
     if (this.#decoded !== undefined) return this.#decoded
     const decoded: GgufText[] = []
-    for (const [i, { bytes }] of this.#parts.entries()) {
-      const end = this.#parts[i + 1]?.first ?? this.length
-      while (decoded.length < end) {
-        const at = 2 * decoded.length
-        decoded.push(decodeText(bytes, this.#places[at] ?? 0, this.#places[at + 1] ?? 0))
+    for (const { bytes, start, count } of this.#runs) {
+      let at = start
+      for (let i = 0; i < count; i++) {
+        const text = at + 8
+        // The upper half of a length is 0: no string is that long.
+        at = text + bytes.readUInt32LE(at)
+        decoded.push(decodeText(bytes, text, at))
       }
     }
     this.#decoded = decoded
-    this.#parts = []
-    this.#places = new Uint32Array()
+    this.#runs = []
     return decoded
   }
 
