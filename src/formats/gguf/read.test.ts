@@ -84,6 +84,15 @@ describe('a good file', () => {
     expect((await read(bytes.subarray(0, bytes.length - 28))).version).toBe(2)
   })
 
+  it('has its strings whole wherever a read of the file ends', async () => {
+    // Lengths and texts lie across the ends of reads of 1 MiB, at every byte of them; the last one is longer than a read.
+    for (let shift = 0; shift < 16; shift++) {
+      const value = ['x'.repeat(1_048_576 - 100 + shift), '你'.repeat(20), '', 'end', 'y'.repeat(2_500_000), 'z']
+      const { metadata } = await read(file(new Map([['a', { type: 'array', items: 'string', value }]]), TENSORS))
+      expect(metadata.get('a')?.value).toEqual(value)
+    }
+  })
+
   it('with 300,000 strings takes little time', async () => {
     const value = Array.from({ length: 151_936 }, (_, i) => `token ${i}`)
     const metadata = new Map<string, GgufValue>([
