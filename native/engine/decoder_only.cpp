@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
+#include <numeric>
 
 #include "engine/error.h"
 #include "engine/packed_buffer.h"
@@ -12,6 +14,8 @@ namespace tandem {
 namespace {
 
 constexpr int32_t hidden_state_batch = 64;
+/** Keys and values that libllama attends to at least; of more, the threads share those of a token. */
+constexpr int32_t unshared_cells = 256;
 
 /**
  * What libllama is told in place of the file's vocabulary: tokens come to us as numbers, and a table of 150,000 texts with
@@ -86,7 +90,7 @@ LlamaContextHandle open_context(llama_model* model, const DecoderOnlyOptions& op
 }  // namespace
 
 DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& cancel)
-    : cancel_(cancel), options_(options), compute_threads_(options.threads), lengths_(static_cast<size_t>(options.max_sequences), 0) {
+    : cancel_(cancel), options_(options), compute_threads_(options.threads), thread_count_(options.threads), lengths_(static_cast<size_t>(options.max_sequences), 0) {
   const Library& llama = library();
   auto* device = device_named(options.device);
   model_ = load_model(options, device, cancel);
@@ -154,6 +158,9 @@ void DecoderOnly::inherit(const StepRows& rows) {
     }
     length = rows.positions[row] + rows.token_counts[row];
   }
+  // libllama takes the lowest cells that are free, so none above this one is in use.
+  const int32_t cells = std::accumulate(lengths_.begin(), lengths_.end(), 0);
+  most_cells_ = std::max(most_cells_, cells);
 }
 
 /** Makes `to` the first `length` positions of `from`, all of them when `length` is -1; of -1, nothing. */
@@ -180,10 +187,30 @@ void DecoderOnly::add_to_batch(int32_t token, int32_t position, int32_t sequence
   batch_outputs_.push_back(outputs);
 }
 
+/**
+ * Whether a step gives the same to the last bit however many threads compute it. Attention of one token to many cells does
+ * not: each thread sums up a part of them. Of a prompt that is not known, and it has few nodes for its work.
+ */
+bool DecoderOnly::is_same_on_any_threads() const {
+  return batch_.n_tokens == 1 && (options_.exact || most_cells_ <= unshared_cells);
+}
+
+int32_t DecoderOnly::compute_batch() {
+  const Library& llama = library();
+  const bool may_vary = is_same_on_any_threads();
+  const int32_t threads = may_vary ? thread_count_.of_graph(batch_.n_tokens) : options_.threads;
+  llama.llama_set_n_threads(context_.get(), threads, threads);
+  const auto begin = std::chrono::steady_clock::now();
+  const int32_t status = llama.llama_decode(context_.get(), batch_);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  if (may_vary && status == 0) thread_count_.record(seconds.count());
+  return status;
+}
+
 void DecoderOnly::decode_batch(OutputReceiver& receiver) {
   const Library& llama = library();
   if (cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
-  const int32_t status = llama.llama_decode(context_.get(), batch_);
+  const int32_t status = compute_batch();
   if (status == 2 || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status == 1) {
     throw EngineError("context-full", "the context of " + std::to_string(llama.llama_n_ctx(context_.get())) +
@@ -250,6 +277,7 @@ void DecoderOnly::release(const std::vector<int32_t>& sequences, const std::vect
     forget(sequence, -1);
     lengths_[static_cast<size_t>(sequence)] = 0;
   }
+  if (std::all_of(lengths_.begin(), lengths_.end(), [](int32_t length) { return length == 0; })) most_cells_ = 0;
 }
 
 }  // namespace tandem

@@ -1,6 +1,7 @@
 #pragma once
 #include "engine/compute_threads.h"
 #include "engine/encoder_decoder.h"
+#include "engine/thread_count.h"
 
 namespace tandem {
 
@@ -39,18 +40,22 @@ class DecoderOnly : public Engine {
   int32_t scratch() const { return options_.max_sequences; }
   void decode(const StepRows& rows, OutputReceiver& receiver);
   void decode_batch(OutputReceiver& receiver);
+  int32_t compute_batch();
+  bool is_same_on_any_threads() const;
   void add_to_batch(int32_t token, int32_t position, int32_t sequence, uint8_t outputs);
 
   const CancelFlag& cancel_;
   DecoderOnlyOptions options_;
   LlamaModelHandle model_;
   ComputeThreads compute_threads_;
+  ThreadCount thread_count_;
   LlamaContextHandle context_;
   llama_batch batch_{};
   std::vector<uint8_t> batch_outputs_;  // per place in the batch, what is wanted
   size_t distributions_ = 0;            // handed over in this step
   size_t hidden_states_ = 0;            // handed over in this step
   std::vector<int32_t> lengths_;        // per sequence, how many positions it holds
+  int32_t most_cells_ = 0;              // that were in use since all of them were free
   EngineDescription description_;
 };
 
