@@ -109,6 +109,10 @@ export const TABLES: Readonly<Record<string, { title: string; lines: Line[] }>> 
     title: 'Qwen2: decoding',
     lines: [step('qwen2.5-0.5b', 16, 1, { unit: 'tokens/s', convert: perSecond(1) })],
   },
+  'qwen2-busy': {
+    title: 'Qwen2: decoding while another program keeps one core busy',
+    lines: [step('qwen2.5-0.5b', 16, 1, { unit: 'tokens/s', convert: perSecond(1), isBusy: true, field: 'fast' })],
+  },
   'qwen2-load': {
     title: 'Qwen2: from a file to the first token',
     lines: [{ ...load, title: 'prompt of 16', shape: 'qwen2.5-0.5b' }],
