@@ -11,6 +11,7 @@ const build = join(root, 'build', 'sanitized')
 const TESTS = [
   'test/integration/decoder.test.ts',
   'test/integration/lifecycle.test.ts',
+  'test/integration/compute-threads.test.ts',
   'test/integration/hostile-models.test.ts',
   'test/integration/runtime.test.ts',
   'test/integration/quantization.test.ts',

@@ -14,8 +14,11 @@ namespace tandem {
 namespace {
 
 constexpr int32_t hidden_state_batch = 64;
-/** Keys and values that libllama attends to at least; of more, the threads share those of a token. */
-constexpr int32_t unshared_cells = 256;
+/**
+ * libllama attends to cells by the 256 (`llama_kv_cache::get_n_kv`), and for a single token ggml parts 512 and more among the
+ * threads (`ggml_compute_forward_flash_attn_ext_f16`).
+ */
+constexpr int32_t unparted_cells = 256;
 
 /**
  * What libllama is told in place of the file's vocabulary: tokens come to us as numbers, and a table of 150,000 texts with
@@ -90,9 +93,14 @@ LlamaContextHandle open_context(llama_model* model, const DecoderOnlyOptions& op
 }  // namespace
 
 DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& cancel)
-    : cancel_(cancel), options_(options), compute_threads_(options.threads), thread_count_(options.threads), lengths_(static_cast<size_t>(options.max_sequences), 0) {
+    : cancel_(cancel),
+      options_(options),
+      compute_threads_(options.threads),
+      thread_count_(options.threads),
+      lengths_(static_cast<size_t>(options.max_sequences), 0) {
   const Library& llama = library();
   auto* device = device_named(options.device);
+  is_on_cpu_ = is_cpu(device);
   model_ = load_model(options, device, cancel);
   context_ = open_context(model_.get(), options, cancel);
   llama.llama_attach_threadpool(context_.get(), compute_threads_.get(), nullptr);
@@ -158,9 +166,7 @@ void DecoderOnly::inherit(const StepRows& rows) {
     }
     length = rows.positions[row] + rows.token_counts[row];
   }
-  // libllama takes the lowest cells that are free, so none above this one is in use.
-  const int32_t cells = std::accumulate(lengths_.begin(), lengths_.end(), 0);
-  most_cells_ = std::max(most_cells_, cells);
+  most_cells_ = std::max(most_cells_, std::accumulate(lengths_.begin(), lengths_.end(), 0));
 }
 
 /** Makes `to` the first `length` positions of `from`, all of them when `length` is -1; of -1, nothing. */
@@ -188,11 +194,15 @@ void DecoderOnly::add_to_batch(int32_t token, int32_t position, int32_t sequence
 }
 
 /**
- * Whether a step gives the same to the last bit however many threads compute it. Attention of one token to many cells does
- * not: each thread sums up a part of them. Of a prompt that is not known, and it has few nodes for its work.
+ * Whether the next batch gives the same to the last bit however many threads compute it. Attention of one token to many cells
+ * does not: each thread sums up a part of them. libllama fills the lowest cells that are free, unless a sliding window frees
+ * others on the way, so as many cells as were ever in use hold all. Of several tokens it is not known; they have few nodes for
+ * their work, and wait for each other less.
  */
 bool DecoderOnly::is_same_on_any_threads() const {
-  return batch_.n_tokens == 1 && (options_.exact || most_cells_ <= unshared_cells);
+  if (batch_.n_tokens != 1 || !is_on_cpu_) return false;
+  if (options_.exact) return true;
+  return most_cells_ <= unparted_cells && library().llama_model_n_swa(model_.get()) == 0;
 }
 
 int32_t DecoderOnly::compute_batch() {

@@ -46,6 +46,7 @@ class DecoderOnly : public Engine {
 
   const CancelFlag& cancel_;
   DecoderOnlyOptions options_;
+  bool is_on_cpu_ = false;
   LlamaModelHandle model_;
   ComputeThreads compute_threads_;
   ThreadCount thread_count_;
@@ -55,7 +56,7 @@ class DecoderOnly : public Engine {
   size_t distributions_ = 0;            // handed over in this step
   size_t hidden_states_ = 0;            // handed over in this step
   std::vector<int32_t> lengths_;        // per sequence, how many positions it holds
-  int32_t most_cells_ = 0;              // that were in use since all of them were free
+  int32_t most_cells_ = 0;              // at most so many were in use since all of them were free
   EngineDescription description_;
 };
 

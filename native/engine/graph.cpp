@@ -283,9 +283,11 @@ void GraphRunner::run(Graph& graph) {
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   const auto status = llama.ggml_backend_sched_graph_compute(scheduler_.get(), graph.graph());
-  // What is done with distributions depends on the request and tells nothing about threads.
-  const auto end = graph.hands_out() && status == GGML_STATUS_SUCCESS ? graph.hand_out_->begin() : Clock::now();
-  thread_count_.record(std::chrono::duration<double>(end - begin).count() / graph.work());
+  if (status == GGML_STATUS_SUCCESS) {
+    // What is done with distributions depends on the request and tells nothing about threads.
+    const auto end = graph.hands_out() ? graph.hand_out_->begin() : Clock::now();
+    thread_count_.record(std::chrono::duration<double>(end - begin).count() / graph.work());
+  }
   if (status == GGML_STATUS_ABORTED || cancel_.load()) throw EngineError("aborted", "the computation was cancelled");
   if (status != GGML_STATUS_SUCCESS) throw EngineError("compute-failed", "ggml could not compute the graph. " + take_log());
   graph.allocation_ = allocations_;

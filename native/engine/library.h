@@ -35,7 +35,7 @@
   F(llama_detokenize) F(llama_free) F(llama_get_embeddings_ith) F(llama_get_logits_ith) F(llama_get_memory)            \
   F(llama_init_from_model) F(llama_log_get) F(llama_log_set) F(llama_memory_seq_cp) F(llama_memory_seq_rm)             \
   F(llama_model_default_params) F(llama_model_free) F(llama_model_get_vocab) F(llama_model_has_encoder)                \
-  F(llama_model_load_from_file) F(llama_model_n_ctx_train) F(llama_model_n_embd_out) F(llama_model_size)               \
+  F(llama_model_load_from_file) F(llama_model_n_ctx_train) F(llama_model_n_embd_out) F(llama_model_n_swa) F(llama_model_size)               \
   F(llama_n_batch) F(llama_n_ctx) F(llama_set_abort_callback) F(llama_set_embeddings) F(llama_set_n_threads) F(llama_token_to_piece) F(llama_tokenize)                \
   F(llama_vocab_bos) F(llama_vocab_eos) F(llama_vocab_get_add_bos) F(llama_vocab_get_add_eos) F(llama_vocab_get_attr)  \
   F(llama_vocab_get_text) F(llama_vocab_is_eog) F(llama_vocab_n_tokens) F(llama_vocab_type)

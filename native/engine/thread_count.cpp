@@ -11,8 +11,10 @@ namespace {
 constexpr int32_t first_interval = 16;
 constexpr int32_t longest_interval = 512;
 constexpr int32_t trial_graphs = 3;
-/** What is so much slower than usual twice in a row, or once in a trial, is not noise. */
+/** What is so much slower than usual is no noise where it comes twice in a row, more often than every fourth time, or in a trial. */
 constexpr double slow = 1.5;
+constexpr int32_t slow_graph = 3;  // adds to the suspicion, from which every other graph takes one
+constexpr int32_t slow_machine = 6;
 /** A trial must win by more than noise. */
 constexpr double better = 0.92;
 /** Weight of one graph in the recent mean. */
@@ -44,16 +46,22 @@ void ThreadCount::record(double pace) {
     else ++choice.tried;
     return;
   }
-  // The first graph of a size also pays for its memory.
-  choice.slow = choice.pace > 0 && pace > slow * choice.pace ? choice.slow + 1 : 0;
-  if (choice.slow == 2) {
-    choice.next_trial = 0;
-    choice.direction = -1;
-    choice.interval = first_interval;
-    choice.pace = pace;
+  if (choice.pace > 0 && pace > slow * choice.pace) {
+    choice.suspicion += slow_graph;
+    if (choice.suspicion >= slow_machine) begin_search(choice, pace);
     return;
   }
+  choice.suspicion = std::max(0, choice.suspicion - 1);
+  // The first graph of a size also pays for its memory.
   choice.pace = choice.pace == 0 || pace < choice.pace / slow ? pace : choice.pace + newest * (pace - choice.pace);
+}
+
+void ThreadCount::begin_search(Choice& choice, double pace) const {
+  choice.suspicion = 0;
+  choice.next_trial = 0;
+  choice.direction = -1;
+  choice.interval = first_interval;
+  choice.pace = pace;
 }
 
 void ThreadCount::end_trial(Choice& choice) const {

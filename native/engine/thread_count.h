@@ -24,8 +24,8 @@ class ThreadCount {
  private:
   struct Choice {
     int32_t count;
-    double pace = 0;         // recent mean; 0 before the first graph
-    int32_t slow = 0;        // graphs in a row that took much longer
+    double pace = 0;         // recent mean of those that were not slow; 0 before the first graph
+    int32_t suspicion = 0;   // that the machine has become busy
     int32_t next_trial = 0;  // graphs until then
     int32_t interval = 0;    // graphs between trials that change nothing
     int32_t direction = -1;  // of the next trial
@@ -33,6 +33,8 @@ class ThreadCount {
     double trial_pace = 0;   // their sum
   };
   void begin_trial(Choice& choice) const;
+  /** The machine has become slow: `pace` is what fewer threads must beat. */
+  void begin_search(Choice& choice, double pace) const;
   void end_trial(Choice& choice) const;
 
   const int32_t most_;

@@ -24,11 +24,10 @@ const WORK = {
     const model = await load('nano-chatlm', ${CPU})
     model.generate('a', { ...${ENDLESS}, numBeams: 4 }).catch(() => {})`,
   'several threads compute': `
-    const several = { device: "cpu", threads: 2 }
     for (const name of ['nano-qwen', 'nano-chatlm']) {
-      load(name, several).then((model) => model.generate('a', ${ENDLESS})).catch(() => {})
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100))`,
+      const model = await load(name, { device: 'cpu', threads: 2 })
+      model.generate('a', ${ENDLESS}).catch(() => {})
+    }`,
   'models are loaded': `
     await load('nano-qwen', ${CPU})
     for (const name of ['nano-qwen', 'nano-chatlm']) load(name, ${CPU}).catch(() => {})`,

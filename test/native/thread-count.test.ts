@@ -43,6 +43,20 @@ test('a busy core is left alone after a few slow graphs', async () => {
   expect(share(counts.slice(10), 3)).toBeGreaterThan(0.9)
 })
 
+test('a core that is busy now and then is left alone as well, however long nothing happened before', async () => {
+  for (const every of [2, 3]) {
+    const sometimes = Array.from({ length: 300 }, (_, i) => (i % every === 0 ? ONE_CORE_BUSY : IDLE))
+    const counts = (await threads(noisy([...repeated(IDLE, 3000), ...sometimes]))).slice(3000)
+    expect(counts.slice(0, 20)).toContain(3)
+    expect(share(counts.slice(20), 4)).toBeLessThan(0.3)
+  }
+})
+
+test('single slow graphs are no reason for fewer threads', async () => {
+  const graphs = Array.from({ length: 2000 }, (_, i) => (i % 9 === 5 ? ONE_CORE_BUSY : IDLE))
+  expect(share(await threads(graphs), 4)).toBeGreaterThan(0.97)
+})
+
 test('a busy machine is left to one thread, and others are tried ever more seldom', async () => {
   const graphs = [...repeated(IDLE, 50), ...repeated(ALL_BUSY, 3000)]
   const counts = (await threads(graphs)).slice(50)

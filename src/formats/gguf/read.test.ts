@@ -85,9 +85,9 @@ describe('a good file', () => {
   })
 
   it('has its strings whole wherever a read of the file ends', async () => {
-    // Lengths and texts lie across the ends of reads of 1 MiB, at every byte of them; the last one is longer than a read.
-    for (let shift = 0; shift < 16; shift++) {
-      const value = ['x'.repeat(1_048_576 - 100 + shift), '你'.repeat(20), '', 'end', 'y'.repeat(2_500_000), 'z']
+    // The first text begins at byte 57, and a read ends `left` bytes behind it: in the next length or text, or behind both.
+    for (let left = 0; left <= 8 + 60; left++) {
+      const value = ['x'.repeat(2 ** 20 - 57 - left), '你'.repeat(20), '', 'longer than a read'.repeat(100_000), 'z']
       const { metadata } = await read(file(new Map([['a', { type: 'array', items: 'string', value }]]), TENSORS))
       expect(metadata.get('a')?.value).toEqual(value)
     }
@@ -230,6 +230,11 @@ describe('a bad file', () => {
     [
       'string in an array of 2^64 - 1 bytes',
       withKey(text('k'), type('array'), type('string'), u64(1), u64(-1n)),
+      /too long/,
+    ],
+    [
+      'string in an array of 2^32 bytes',
+      withKey(text('k'), type('array'), type('string'), u64(1), u64(2n ** 32n)),
       /too long/,
     ],
     ['truth value 3 in an array', withKey(text('k'), type('array'), type('bool'), u64(1), Buffer.of(3)), /truth value/],
