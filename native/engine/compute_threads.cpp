@@ -1,6 +1,10 @@
 #include "engine/compute_threads.h"
 
+#include <mutex>
 #include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/library.h"
@@ -19,11 +23,30 @@ Function* cpu_function(const char* name) {
   return reinterpret_cast<Function*>(found);
 }
 
+/** How many of `count` threads the system lets run at once, with the one that asks. */
+int32_t granted(int32_t count) {
+  std::vector<std::thread> others;
+  std::mutex all_tried;
+  {
+    const std::lock_guard<std::mutex> trying(all_tried);
+    try {
+      while (static_cast<int32_t>(others.size()) + 1 < count) {
+        others.emplace_back([&] { const std::lock_guard<std::mutex> wait(all_tried); });
+      }
+    } catch (const std::system_error&) {
+      // A limit of the user or the container: there are as many as there are.
+    }
+  }
+  for (auto& other : others) other.join();
+  return static_cast<int32_t>(others.size()) + 1;
+}
+
 }  // namespace
 
-ComputeThreads::ComputeThreads(int32_t count) : pool_(nullptr, nullptr) {
-  if (count <= 1) return;
-  auto parameters = library().ggml_threadpool_params_default(count);
+// ggml ends the process where the system refuses it a thread.
+ComputeThreads::ComputeThreads(int32_t count) : count_(granted(count)), pool_(nullptr, nullptr) {
+  if (count_ == 1) return;
+  auto parameters = library().ggml_threadpool_params_default(count_);
   // Not spinning for the next graph: JavaScript wants a core between two of them, and what sleeps is let in sooner where
   // cores are scarce. With one of two cores busy a step took 16 ms, and 22 after a few milliseconds of spinning.
   parameters.poll = 0;

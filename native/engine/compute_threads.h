@@ -13,15 +13,20 @@ namespace tandem {
  */
 class ComputeThreads {
  public:
-  /** `count` with the thread that runs a graph; one alone needs no others. Throws EngineError `library-mismatch`. */
+  /**
+   * At most `count` with the thread that runs a graph, fewer where the system refuses some; one alone needs no others. Throws
+   * EngineError `library-mismatch`.
+   */
   explicit ComputeThreads(int32_t count);
 
+  int32_t count() const { return count_; }
   /** Null where the thread that runs a graph is alone. */
   ggml_threadpool_t get() const { return pool_.get(); }
   /** The CPU backend `backend` computes with them from now on; they must outlive it. */
   void serve(ggml_backend_t backend) const;
 
  private:
+  int32_t count_;
   std::unique_ptr<ggml_threadpool, decltype(&ggml_threadpool_free)> pool_;
 };
 

@@ -96,7 +96,7 @@ DecoderOnly::DecoderOnly(const DecoderOnlyOptions& options, const CancelFlag& ca
     : cancel_(cancel),
       options_(options),
       compute_threads_(options.threads),
-      thread_count_(options.threads),
+      thread_count_(compute_threads_.count()),
       lengths_(static_cast<size_t>(options.max_sequences), 0) {
   const Library& llama = library();
   auto* device = device_named(options.device);
@@ -208,7 +208,7 @@ bool DecoderOnly::is_same_on_any_threads() const {
 int32_t DecoderOnly::compute_batch() {
   const Library& llama = library();
   const bool may_vary = is_same_on_any_threads();
-  const int32_t threads = may_vary ? thread_count_.of_graph(batch_.n_tokens) : options_.threads;
+  const int32_t threads = may_vary ? thread_count_.of_graph(batch_.n_tokens) : compute_threads_.count();
   llama.llama_set_n_threads(context_.get(), threads, threads);
   const auto begin = std::chrono::steady_clock::now();
   const int32_t status = llama.llama_decode(context_.get(), batch_);

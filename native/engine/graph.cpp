@@ -214,13 +214,13 @@ void Graph::hand_out(ggml_tensor* logits, const DistributionTargets& targets) {
 void Graph::expand(ggml_tensor* tensor) { library().ggml_build_forward_expand(graph_, tensor); }
 
 GraphRunner::GraphRunner(ggml_backend_dev_t device, int32_t threads, const CancelFlag& cancel)
-    : cancel_(cancel), compute_threads_(threads), thread_count_(threads) {
+    : cancel_(cancel), compute_threads_(threads), thread_count_(compute_threads_.count()) {
   const Library& llama = library();
   if (!is_cpu(device)) backends_.push_back(new_backend(device));
   // ggml's scheduler wants the CPU last.
   backends_.push_back(new_backend(llama.ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)));
   compute_threads_.serve(backends_.back().get());
-  set_threads(threads);
+  set_threads(compute_threads_.count());
 }
 
 BackendHandle GraphRunner::new_backend(ggml_backend_dev_t device) {

@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { load } from '../../src/runtime/load.ts'
 
@@ -79,4 +81,34 @@ test.each(MODELS)('%s has the same scores to the last bit while a core is kept b
   // So it did not matter how many threads computed a step.
   const same = name === 'nano-chatlm' ? quiet.length : UNPARTED_CELLS
   expect((await scores(name, 1)).slice(0, same)).toEqual(quiet.slice(0, same))
+})
+
+/** A user who runs nothing else; the system lets root have as many threads as it wants. */
+const AS_NOBODY = ['--reuid=64321', '--regid=64321', '--clear-groups', process.execPath, '--input-type=module', '-e']
+const LIBRARY = new URL('../../dist/index.js', import.meta.url).href
+const canBeNobody = spawnSync('setpriv', [...AS_NOBODY, `await import('${LIBRARY}')`]).status === 0
+
+test.runIf(canBeNobody)('a system that refuses threads ends no process in ggml', () => {
+  const cache = mkdtempSync(join(tmpdir(), 'tandem-few-threads-'))
+  chmodSync(cache, 0o777)
+  const program = `
+    const { load } = await import('${LIBRARY}')
+    const answer = async (name) => {
+      const model = await load(name, { device: 'cpu', threads: 4 })
+      await model.generate('a', { doSample: false, maxNewTokens: 3 })
+      return 'answered'
+    }
+    for (const name of ${JSON.stringify(MODELS)}) console.log(await answer(name).catch((error) => error.code))
+    process.exit()`
+  const told: string[] = []
+  // Node.js itself needs some ten; with fewer it ends in its own way.
+  for (let most = 9; most < 20; most++) {
+    const limited = ['bash', ['-c', `ulimit -u ${most} && exec setpriv "$@"`, 'bash', ...AS_NOBODY, program]] as const
+    const { stdout, stderr } = spawnSync(...limited, { encoding: 'utf8', env: { ...process.env, TANDEM_CACHE: cache } })
+    expect(stderr).not.toContain('GGML_ASSERT')
+    told.push(...stdout.trim().split('\n'))
+  }
+  rmSync(cache, { recursive: true })
+  expect(told.filter((line) => !['', 'answered', 'out-of-memory'].includes(line))).toEqual([])
+  expect(told).toContain('answered')
 })
