@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process'
 import { setTimeout } from 'node:timers/promises'
 import { medianOf } from '../../src/runtime/step-clock.ts'
+import { startBusyProgram } from './busy-program.ts'
 import type { Contender } from './contender.ts'
 import type { Line } from './lines.ts'
 
@@ -21,8 +21,6 @@ export interface MeasuredLine {
   failures: string[]
 }
 
-/** Another program, for as long as this one lives. */
-const BUSY = 'const parent = process.ppid; while (process.ppid === parent);'
 /** Threads of OpenMP spin after their work, waiting for more: LLVM's for 200 ms (KMP_BLOCKTIME). The next one must not meet them. */
 const PAUSE_MS = 300
 
@@ -33,7 +31,7 @@ const PAUSE_MS = 300
 export async function measureLine(line: Line, contenders: readonly Contender[], turns: number): Promise<MeasuredLine> {
   const times = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]))
   const failures: string[] = []
-  const busy = line.isBusy === true ? spawn(process.execPath, ['-e', BUSY]) : undefined
+  const busy = line.isBusy === true ? startBusyProgram() : undefined
   try {
     for (let turn = 0; turn < (line.turns ?? turns); turn++) {
       for (const [contender, taken] of shuffled([...times])) {

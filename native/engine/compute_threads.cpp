@@ -13,14 +13,12 @@ namespace tandem {
 
 namespace {
 
-/** A function of the processor's own library of the CPU backend, whose file only ggml knows. */
 template <typename Function>
 Function* cpu_function(const char* name) {
-  const Library& llama = library();
-  auto* cpu = llama.ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-  void* found = llama.ggml_backend_reg_get_proc_address(llama.ggml_backend_dev_backend_reg(cpu), name);
+  auto* cpu = library().ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+  auto* found = backend_function<Function>(cpu, name);
   if (found == nullptr) throw EngineError("library-mismatch", std::string("ggml's CPU backend has no ") + name);
-  return reinterpret_cast<Function*>(found);
+  return found;
 }
 
 /** How many of `count` threads the system lets run at once, with the one that asks. */
@@ -48,7 +46,8 @@ ComputeThreads::ComputeThreads(int32_t count) : count_(granted(count)), pool_(nu
   if (count_ == 1) return;
   auto parameters = library().ggml_threadpool_params_default(count_);
   // Not spinning for the next graph: JavaScript wants a core between two of them, and what sleeps is let in sooner where
-  // cores are scarce. With one of two cores busy a step took 16 ms, and 22 after a few milliseconds of spinning.
+  // cores are scarce. With one of two cores busy a step of ChatLM's shape with 5 beams took 16 ms, and 22 where threads spun
+  // for some milliseconds after each.
   parameters.poll = 0;
   auto* end = cpu_function<decltype(ggml_threadpool_free)>("ggml_threadpool_free");
   pool_ = {cpu_function<decltype(ggml_threadpool_new)>("ggml_threadpool_new")(&parameters), end};

@@ -209,7 +209,7 @@ int32_t DecoderOnly::compute_batch() {
   const Library& llama = library();
   const bool may_vary = is_same_on_any_threads();
   const int32_t threads = may_vary ? thread_count_.of_graph(batch_.n_tokens) : compute_threads_.count();
-  llama.llama_set_n_threads(context_.get(), threads, threads);
+  if (llama.llama_n_threads(context_.get()) != threads) llama.llama_set_n_threads(context_.get(), threads, threads);
   const auto begin = std::chrono::steady_clock::now();
   const int32_t status = llama.llama_decode(context_.get(), batch_);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;

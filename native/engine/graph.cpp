@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "engine/error.h"
 #include "engine/weights.h"
@@ -230,23 +231,19 @@ BackendHandle GraphRunner::new_backend(ggml_backend_dev_t device) {
     throw EngineError("device-unavailable",
                       std::string("device ") + llama.ggml_backend_dev_name(device) + " cannot be started. " + take_log());
   }
-  auto* registry = llama.ggml_backend_dev_backend_reg(device);
-  const auto procedure = [&](const char* name) { return llama.ggml_backend_reg_get_proc_address(registry, name); };
-  if (auto* set_abort =
-          reinterpret_cast<ggml_backend_set_abort_callback_t>(procedure("ggml_backend_set_abort_callback"))) {
-    set_abort(backend.get(), is_cancelled, const_cast<CancelFlag*>(&cancel_));
-  }
+  using SetAbort = std::remove_pointer_t<ggml_backend_set_abort_callback_t>;
+  auto* set_abort = backend_function<SetAbort>(device, "ggml_backend_set_abort_callback");
+  if (set_abort != nullptr) set_abort(backend.get(), is_cancelled, const_cast<CancelFlag*>(&cancel_));
   return backend;
 }
 
 void GraphRunner::set_threads(int32_t threads) {
   if (threads == threads_) return;
   threads_ = threads;
-  const Library& llama = library();
+  using SetThreads = std::remove_pointer_t<ggml_backend_set_n_threads_t>;
   for (const auto& backend : backends_) {
-    auto* registry = llama.ggml_backend_dev_backend_reg(llama.ggml_backend_get_device(backend.get()));
-    auto* set = reinterpret_cast<ggml_backend_set_n_threads_t>(
-        llama.ggml_backend_reg_get_proc_address(registry, "ggml_backend_set_n_threads"));
+    auto* device = library().ggml_backend_get_device(backend.get());
+    auto* set = backend_function<SetThreads>(device, "ggml_backend_set_n_threads");
     if (set != nullptr) set(backend.get(), threads);
   }
 }

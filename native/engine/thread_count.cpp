@@ -11,7 +11,7 @@ namespace {
 constexpr int32_t first_interval = 16;
 constexpr int32_t longest_interval = 512;
 constexpr int32_t trial_graphs = 3;
-/** What is so much slower than usual is no noise where it comes twice in a row, more often than every fourth time, or in a trial. */
+/** So much slower than usual is no noise twice in a row, more often than every fourth time, or in a trial. */
 constexpr double slow = 1.5;
 constexpr int32_t slow_graph = 3;  // adds to the suspicion, from which every other graph takes one
 constexpr int32_t slow_machine = 6;

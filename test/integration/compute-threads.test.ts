@@ -1,16 +1,15 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
+import { startBusyProgram } from '../../bench/peers/busy-program.ts'
 import { load } from '../../src/runtime/load.ts'
 
 const MODELS = ['nano-chatlm', 'nano-qwen']
 const STEPS = 40
 /** Of libllama's tokens: it attends to more in parts, one for each thread. */
 const UNPARTED_CELLS = 256
-/** Ends with the process that started it. */
-const BUSY = 'const parent = process.ppid; while (process.ppid === parent);'
 
 /** Threads of this process by their numbers, of which the system gives none to two threads in so short a time. */
 function threadNumbers(): string[] {
@@ -72,7 +71,7 @@ async function scores(name: string, threads: number): Promise<number[][]> {
 
 test.each(MODELS)('%s has the same scores to the last bit while a core is kept busy', async (name) => {
   const quiet = await scores(name, 2)
-  const busy = spawn(process.execPath, ['-e', BUSY])
+  const busy = startBusyProgram()
   try {
     expect(await scores(name, 2)).toEqual(quiet)
   } finally {

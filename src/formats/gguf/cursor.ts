@@ -19,7 +19,7 @@ export class Cursor {
   private readonly handle: FileHandle
   private readonly path: string
   private window = Buffer.alloc(0)
-  /** The same bytes: in code that V8 still interprets, a third of the time that a buffer's own methods take. */
+  /** The same bytes: in code that V8 still interprets, less than half the time that a buffer's own methods take. */
   private view = new DataView(new ArrayBuffer(0))
   private windowStart = 0
   private index = 0
