@@ -122,6 +122,10 @@ void DecoderOnly::check(const StepRows& rows) const {
   for (size_t row = 0; row < rows.size(); ++row) {
     const int32_t known = rows.parents[row] < 0 ? 0 : lengths_[static_cast<size_t>(rows.parents[row])];
     check_position(rows, row, static_cast<size_t>(known));
+    if (rows.positions[row] < known && !holds_window_before(rows.parents[row], rows.positions[row])) {
+      throw EngineError("unsupported-option", "this model no longer holds what its sliding window sees from position " +
+                                                  std::to_string(rows.positions[row]));
+    }
     const int64_t end = static_cast<int64_t>(rows.positions[row]) + rows.token_counts[row];
     if (options_.position_limit > 0 && end > options_.position_limit) {
       throw EngineError("context-full", "the model has " + std::to_string(options_.position_limit) +
@@ -129,6 +133,17 @@ void DecoderOnly::check(const StepRows& rows) const {
                                             std::to_string(end));
     }
   }
+}
+
+/**
+ * Whether a token at `position` of a sequence finds all keys and values that it attends to. libllama gives cells behind the
+ * sliding window of a sequence's end to others (`llama_kv_cache::find_slot`), and goes back all the same.
+ */
+bool DecoderOnly::holds_window_before(int32_t sequence, int32_t position) const {
+  const Library& llama = library();
+  const int32_t window = llama.llama_model_n_swa(model_.get());
+  const int32_t needed = std::max(position - window + 1, 0);
+  return window == 0 || llama.llama_memory_seq_pos_min(llama.llama_get_memory(context_.get()), sequence) <= needed;
 }
 
 /**

@@ -34,6 +34,7 @@ class DecoderOnly : public Engine {
   };
 
   void check(const StepRows& rows) const;
+  bool holds_window_before(int32_t sequence, int32_t position) const;
   void inherit(const StepRows& rows);
   void copy(int32_t from, int32_t to, int32_t length);
   void forget(int32_t sequence, int32_t position);

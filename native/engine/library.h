@@ -35,7 +35,8 @@
   F(llama_attach_threadpool) F(llama_backend_init) F(llama_batch_free) F(llama_batch_init)                              \
   F(llama_context_default_params) F(llama_decode) F(llama_detokenize) F(llama_free) F(llama_get_embeddings_ith)         \
   F(llama_get_logits_ith) F(llama_get_memory) F(llama_init_from_model) F(llama_log_get) F(llama_log_set)                \
-  F(llama_memory_seq_cp) F(llama_memory_seq_rm) F(llama_model_default_params) F(llama_model_free)                       \
+  F(llama_memory_seq_cp) F(llama_memory_seq_pos_min) F(llama_memory_seq_rm) F(llama_model_default_params)               \
+  F(llama_model_free)                                                                                                   \
   F(llama_model_get_vocab) F(llama_model_has_encoder) F(llama_model_load_from_file) F(llama_model_n_ctx_train)          \
   F(llama_model_n_embd_out) F(llama_model_n_swa) F(llama_model_size) F(llama_n_batch) F(llama_n_ctx)                    \
   F(llama_n_threads) F(llama_set_abort_callback) F(llama_set_embeddings) F(llama_set_n_threads)                         \
