@@ -21,6 +21,8 @@ struct Attending {
   static constexpr size_t vectors = tile_keys / Set::lanes;
   /** Rows whose sums stay in registers beside a vector of keys or values. */
   static constexpr size_t max_rows = 12 / vectors;
+  /** Floats from one row's query to the next one's: an odd number of cache lines, which are spread over the first cache. */
+  static constexpr size_t query_room = max_head_size + cache_line / sizeof(float);
   /** Keys that are weighed at once: what a row costs beside its products is shared by all of them. */
   static constexpr size_t chunk_keys = 4 * tile_keys;
   /** Cells from which keys are fetched before they are needed: two turns of four. */
@@ -32,6 +34,11 @@ struct Attending {
 
   static void attend(const Attention& task) {
     Softmax state[max_attention_rows];
+    // At a distance that the compiler knows: a register for each row would be too many.
+    float queries[max_attention_rows][query_room];
+    for (size_t row = 0; row < task.rows; ++row) {
+      std::memcpy(queries[row], task.queries + row * task.query_stride, task.head_size * sizeof(float));
+    }
     for (size_t row = 0; row < task.rows; ++row) clear(task.output + row * task.output_stride, task.head_size);
     const size_t groups = (task.rows + max_rows - 1) / max_rows;
     for (size_t first = 0; first < task.count; first += chunk_keys) {
@@ -40,7 +47,7 @@ struct Attending {
       for (size_t group = 0; group < groups; ++group) {
         const size_t begin = task.rows * group / groups;
         const size_t end = task.rows * (group + 1) / groups;
-        score_rows<max_rows>(task, chunk, {begin, end - begin}, weights + begin);
+        score_rows<max_rows>(task, chunk, {begin, end - begin}, queries + begin, weights + begin);
         for (size_t row = begin; row < end; ++row) {
           shrink(task.output + row * task.output_stride, task.head_size, state[row].weigh(weights[row], chunk.tiles()));
         }
@@ -221,20 +228,24 @@ struct Attending {
 
   /** The scores of exactly that many rows. */
   template <size_t Count>
-  static void score_rows(const Attention& task, const Chunk& chunk, const Rows& rows, float (*weights)[chunk_keys]) {
+  static void score_rows(const Attention& task, const Chunk& chunk, const Rows& rows, const float (*queries)[query_room],
+                         float (*weights)[chunk_keys]) {
     if constexpr (Count > 1) {
-      if (rows.count < Count) return score_rows<Count - 1>(task, chunk, rows, weights);
+      if (rows.count < Count) return score_rows<Count - 1>(task, chunk, rows, queries, weights);
     }
     for (size_t tile = 0; tile < chunk.tiles();) {
-      tile += score_tiles<Count, side_by_side(Count)>(task, {chunk, tile}, rows, weights);
+      tile += score_tiles<Count, side_by_side(Count)>(task, {chunk, tile}, rows, queries, weights);
     }
   }
 
   /** The scores of at most that many tiles, all keys of a tile side by side; how many. */
   template <size_t Count, size_t Tiles>
-  static size_t score_tiles(const Attention& task, const Tile& tile, const Rows& rows, float (*weights)[chunk_keys]) {
+  static size_t score_tiles(const Attention& task, const Tile& tile, const Rows& rows, const float (*queries)[query_room],
+                            float (*weights)[chunk_keys]) {
     if constexpr (Tiles > 1) {
-      if (tile.chunk.tiles() - tile.number < Tiles) return score_tiles<Count, Tiles / 2>(task, tile, rows, weights);
+      if (tile.chunk.tiles() - tile.number < Tiles) {
+        return score_tiles<Count, Tiles / 2>(task, tile, rows, queries, weights);
+      }
     }
     const uint16_t* keys = task.keys + (tile.chunk.first + tile.first()) * task.head_size;
     const size_t tile_halves = tile_keys * task.head_size;
@@ -242,21 +253,22 @@ struct Attending {
     for (auto& row : sums) {
       for (auto& sum : row) sum = Set::broadcast(0.0F);
     }
-    const float* queries = task.queries + rows.first * task.query_stride;
     const auto add = [&](size_t i) {
       Floats key[Tiles * vectors];
       for (size_t v = 0; v < Tiles * vectors; ++v) {
         key[v] = Set::load_halves(keys + v / vectors * tile_halves + i * tile_keys + v % vectors * Set::lanes);
       }
       for (size_t row = 0; row < Count; ++row) {
-        const auto query = Set::broadcast(queries[row * task.query_stride + i]);
+        const auto query = Set::broadcast(queries[row][i]);
         for (size_t v = 0; v < Tiles * vectors; ++v) sums[row][v] = Set::multiply_add(query, key[v], sums[row][v]);
       }
     };
     const uint16_t* values = task.values + (keys - task.keys);
-    for (size_t i = 0; i < task.head_size; i += 2) {
+    const size_t head_size = task.head_size;
+    const bool fetches = rows.first == 0;
+    for (size_t i = 0; i < head_size; i += 2) {
       // The first rows fetch for all: the values of these keys, and the keys of the next chunk or head.
-      for (size_t t = 0; t < Tiles && rows.first == 0; ++t) {
+      for (size_t t = 0; t < Tiles && fetches; ++t) {
         __builtin_prefetch(values + t * tile_halves + i * tile_keys, 0, 2);
         __builtin_prefetch(keys + (t + chunk_keys / tile_keys) * tile_halves + i * tile_keys, 0, 2);
       }
