@@ -1,4 +1,4 @@
-import { defaultThreads } from '../native/open-options.ts'
+import { engineThreads } from '../native/open-options.ts'
 import { cacheDirectory } from '../runtime/cache.ts'
 import type { GenerationResult } from '../runtime/generation-run.ts'
 import type { LanguageModel } from '../runtime/language-model.ts'
@@ -14,7 +14,7 @@ export async function loadModel(parsed: EngineArguments, context: CommandContext
   const { file, device, loadMs, contextSize } = model
   terminal.detail('model', `${file.path} (${file.architecture}, ${file.quantization ?? 'types of the file'})`)
   terminal.detail('device', device)
-  terminal.detail('threads', String(parsed.threads ?? defaultThreads(file.gguf)))
+  terminal.detail('threads', String(engineThreads(file.gguf, parsed.threads)))
   terminal.detail('context', `${contextSize} tokens`)
   terminal.detail('loaded', `in ${loadMs.toFixed(0)} ms`)
   return model

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { TandemError } from '../errors.ts'
 import { availableCores } from './cores.ts'
 import { architectureNumber, architectureOf, type ModelFile } from './model-file.ts'
@@ -9,7 +10,10 @@ export interface OpenOptions {
    * `metal` or the name of one device. Default `auto`.
    */
   device?: string
-  /** At most so many. Default: all cores that the process or its container may use; one for models of a few megabytes, which gain nothing from more. */
+  /**
+   * At most so many, and no more than there are cores. Default: all cores that the process or its container may use; one
+   * for models of a few megabytes, which gain nothing from more.
+   */
   threads?: number
   /**
    * Tokens of all sequences that live at once; also the longest source of an encoder-decoder. Default: 2048 for an
@@ -56,7 +60,7 @@ const SINGLE_THREAD_BYTES = 32 * 2 ** 20
 export function resolveOpenOptions(file: ModelFile, options: OpenOptions): EngineSettings {
   const exact = file.tensors.every(({ type }) => type === GGML_F32)
   return {
-    threads: positiveInteger('threads', options.threads ?? defaultThreads(file), MAX_THREADS),
+    threads: engineThreads(file, options.threads),
     exact,
     kvType: options.kvType ?? (exact ? 'f32' : 'f16'),
     contextSize: positiveInteger('contextSize', options.contextSize ?? defaultContext(file)),
@@ -69,8 +73,18 @@ export function weightBytes({ tensors }: ModelFile): number {
   return tensors.reduce((sum, { size }) => sum + size, 0)
 }
 
-/** Threads of an engine for which nobody chose a number. */
-export function defaultThreads(file: ModelFile): number {
+/**
+ * Threads of an engine for which so many are wanted. Those beyond the cores would wait for one that cannot run: at every
+ * node of the graph, and for as long as the system lets each of them wait. ChatLM's shape took 32 times as long with four
+ * threads on two cores as with two.
+ *
+ * @throws TandemError `invalid-argument`
+ */
+export function engineThreads(file: ModelFile, wanted = defaultThreads(file)): number {
+  return Math.min(positiveInteger('threads', wanted, MAX_THREADS), availableParallelism())
+}
+
+function defaultThreads(file: ModelFile): number {
   return weightBytes(file) < SINGLE_THREAD_BYTES ? 1 : availableCores()
 }
 

@@ -1,6 +1,6 @@
 import { TandemError } from '../errors.ts'
 import { asTandemError, listDevices, loadNative } from '../native/library.ts'
-import { defaultThreads, weightBytes } from '../native/open-options.ts'
+import { engineThreads, weightBytes } from '../native/open-options.ts'
 import type { LanguageModel } from './language-model.ts'
 import { type LoadOptions, load } from './load.ts'
 import { medianOf, StepClock } from './step-clock.ts'
@@ -94,7 +94,7 @@ export async function measureModel(model: string, options: MeasureOptions = {}):
   // Penalties and blocked n-grams of the model's own defaults would be measured as well.
   await using loaded = await load(model, { ...loadOptions, modelDefaults: false })
   const { file, kind, loadMs, device } = loaded
-  const threads = loadOptions.threads ?? defaultThreads(file.gguf)
+  const threads = engineThreads(file.gguf, loadOptions.threads)
   const stepBytes = stepWeightBytes(file.gguf.tensors)
   const times = await measureTimes(loaded, { repetitions, onMeasured, signal: loadOptions.signal })
   return {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { startBusyProgram } from '../../bench/peers/busy-program.ts'
@@ -11,12 +11,14 @@ const STEPS = 40
 /** Of libllama's tokens: it attends to more in parts, one for each thread. */
 const UNPARTED_CELLS = 256
 
+const SHOWS_THREADS = process.platform === 'linux' && availableParallelism() > 1
+
 /** Threads of this process by their numbers, of which the system gives none to two threads in so short a time. */
 function threadNumbers(): string[] {
   return readdirSync('/proc/self/task')
 }
 
-test.runIf(process.platform === 'linux').each(MODELS)('%s starts its threads once, and ends them', async (name) => {
+test.runIf(SHOWS_THREADS).each(MODELS)('%s starts its threads once, and ends them', async (name) => {
   const before = new Set(threadNumbers())
   const steps = new Map<string, number>()
   const model = await load(name, { device: 'cpu', threads: 2 })
@@ -50,6 +52,19 @@ test.each(MODELS)('%s answers the same with and without other threads, also afte
     await model.dispose()
   }
   for (const ids of answers) expect(ids).toEqual(answers[0])
+})
+
+test.each(MODELS)('%s computes with no more threads than there are cores', async (name) => {
+  const times = new Map<number, number>()
+  for (const threads of [availableParallelism(), 512]) {
+    await using model = await load(name, { device: 'cpu', threads })
+    const options = { doSample: false, eosTokenId: null, maxNewTokens: STEPS }
+    await model.generate('你好', options)
+    const { timings } = await model.generate('你好', options)
+    times.set(threads, timings.decodeMs)
+  }
+  // A thread for which no core is left holds up all others at every node of every step.
+  expect(times.get(512)).toBeLessThan(10 * (times.get(availableParallelism()) ?? 0))
 })
 
 /** Scores of the best tokens after each of 600, of which a trial of fewer threads meets some on either side of the bound. */
