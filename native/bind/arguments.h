@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/decoder_only.h"
+#include "engine/encoder_decoder.h"
 #include "sampling/step_collector.h"
 
 namespace tandem::bind {

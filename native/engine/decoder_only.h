@@ -1,18 +1,9 @@
 #pragma once
 #include "engine/compute_threads.h"
-#include "engine/encoder_decoder.h"
+#include "engine/llama_model.h"
 #include "engine/thread_count.h"
 
 namespace tandem {
-
-struct DecoderOnlyOptions : EngineOptions {
-  int32_t context_size = 0;
-  int32_t max_sequences = 0;
-  int32_t batch_size = 0;
-  int32_t position_limit = 0;  // 0: none; models with learned positions have a table that ends
-  std::string architecture;
-  int32_t vocabulary_size = 0;  // 0: libllama reads the vocabulary, which nobody asks it for
-};
 
 /** Any decoder-only model through libllama, with one unified store of keys and values for all sequences. */
 class DecoderOnly : public Engine {

@@ -8,15 +8,6 @@
 
 namespace tandem {
 
-/** The options that both engines share; `EngineOptions` in src/native/addon.ts. */
-struct EngineOptions {
-  std::string path;
-  std::string device;
-  int32_t threads = 1;
-  bool exact = false;
-  ggml_type kv_type = GGML_TYPE_F16;
-};
-
 struct EncoderDecoderOptions : EngineOptions {
   T5Parameters parameters;
   std::vector<TensorDescription> tensors;

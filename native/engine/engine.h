@@ -1,10 +1,21 @@
 #pragma once
+#include <ggml.h>
+
 #include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace tandem {
+
+/** The options that both engines share; `EngineOptions` in src/native/addon.ts. */
+struct EngineOptions {
+  std::string path;
+  std::string device;
+  int32_t threads = 1;
+  bool exact = false;
+  ggml_type kv_type = GGML_TYPE_F16;
+};
 
 /** The rows of one step; the fields and their rules are those of `StepRows` in src/native/addon.ts. */
 struct StepRows {

@@ -54,17 +54,13 @@ test.each(MODELS)('%s answers the same with and without other threads, also afte
   for (const ids of answers) expect(ids).toEqual(answers[0])
 })
 
-test.each(MODELS)('%s computes with no more threads than there are cores', async (name) => {
-  const times = new Map<number, number>()
-  for (const threads of [availableParallelism(), 512]) {
-    await using model = await load(name, { device: 'cpu', threads })
-    const options = { doSample: false, eosTokenId: null, maxNewTokens: STEPS }
-    await model.generate('你好', options)
-    const { timings } = await model.generate('你好', options)
-    times.set(threads, timings.decodeMs)
-  }
-  // A thread for which no core is left holds up all others at every node of every step.
-  expect(times.get(512)).toBeLessThan(10 * (times.get(availableParallelism()) ?? 0))
+test.runIf(SHOWS_THREADS).each(MODELS)('%s starts no more threads than there are cores', async (name) => {
+  const before = threadNumbers().length
+  await using model = await load(name, { device: 'cpu', threads: 512 })
+  // Waiting for each other, 512 would take minutes.
+  await model.generate('你好', { doSample: false, eosTokenId: null, maxNewTokens: STEPS })
+  // The engine's own, and what Node.js begins meanwhile: four for files, and a few that compile.
+  expect(threadNumbers().length - before).toBeLessThan(availableParallelism() + 16)
 })
 
 /** Scores of the best tokens after each of 600, of which a trial of fewer threads meets some on either side of the bound. */
