@@ -16,6 +16,8 @@ constexpr int32_t hidden_state_batch = 64;
  * threads (`ggml_compute_forward_flash_attn_ext_f16`).
  */
 constexpr int32_t unparted_cells = 256;
+/** Rows of a search; a prompt's graphs have few nodes for their work, and their threads wait for each other less. */
+constexpr int32_t few_tokens = 32;
 
 }  // namespace
 
@@ -136,13 +138,15 @@ void DecoderOnly::add_to_batch(int32_t token, int32_t position, int32_t sequence
 }
 
 /**
- * Whether the next batch gives the same to the last bit however many threads compute it. Attention of one token to many cells
- * does not: each thread sums up a part of them. libllama fills the lowest cells that are free, unless a sliding window frees
- * others on the way, so as many cells as were ever in use hold all. Of several tokens it is not known; they have few nodes for
- * their work, and wait for each other less.
+ * Whether the next batch gives the same to the last bit however many threads compute it. With our attention it does. With ggml's
+ * attention of one token to many cells does not: each thread sums up a part of them. libllama fills the lowest cells that are
+ * free, unless a sliding window frees others on the way, so as many cells as were ever in use hold all. Of ggml's attention of
+ * several tokens it is not known.
  */
 bool DecoderOnly::is_same_on_any_threads() const {
-  if (batch_.n_tokens != 1 || !is_on_cpu_) return false;
+  if (batch_.n_tokens > few_tokens || !is_on_cpu_) return false;
+  if (attention_.is_ours && !attention_.is_ggmls) return true;
+  if (batch_.n_tokens != 1) return false;
   if (options_.exact) return true;
   return most_cells_ <= unparted_cells && library().llama_model_n_swa(model_.get()) == 0;
 }
@@ -155,6 +159,7 @@ int32_t DecoderOnly::compute_batch() {
   const auto begin = std::chrono::steady_clock::now();
   const int32_t status = llama.llama_decode(context_.get(), batch_);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  attention_ = take_attention_of_graphs();
   if (may_vary && status == 0) thread_count_.record(seconds.count());
   return status;
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/compute_threads.h"
+#include "engine/flash_attention.h"
 #include "engine/llama_model.h"
 #include "engine/thread_count.h"
 
@@ -48,6 +49,7 @@ class DecoderOnly : public Engine {
   size_t distributions_ = 0;            // handed over in this step
   size_t hidden_states_ = 0;            // handed over in this step
   std::vector<int32_t> lengths_;        // per sequence, how many positions it holds
+  AttentionOfGraphs attention_;         // of the last batch
   int32_t most_cells_ = 0;              // at most so many were in use since all of them were free
   EngineDescription description_;
 };

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <new>
 
+#include "engine/flash_attention.h"
 #include "engine/packed_types.h"
 #include "engine/parallel.h"
 #include "engine/product_pieces.h"
@@ -161,6 +162,9 @@ class PackedRows : public ggml::cpu::tensor_traits {
 
 class PackedOperations : public ggml::cpu::extra_buffer_type {
  public:
+  PackedOperations(const kernels::KernelSet& kernel_set, const PackedBufferFunctions& functions)
+      : attention_(kernel_set, functions.barrier) {}
+
   bool supports_op(ggml_backend_dev_t, const ggml_tensor* operation) override {
     const ggml_tensor* x = operation->src[1];
     const bool is_product = works_on_packed(operation, GGML_OP_MUL_MAT) && x->type == GGML_TYPE_F32;
@@ -175,12 +179,16 @@ class PackedOperations : public ggml::cpu::extra_buffer_type {
   ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* operation) override {
     if (works_on_packed(operation, GGML_OP_MUL_MAT)) return &product_;
     if (works_on_packed(operation, GGML_OP_GET_ROWS)) return &rows_;
-    return nullptr;
+    if (operation->op != GGML_OP_FLASH_ATTN_EXT) return nullptr;
+    const bool is_ours = FlashAttention::computes(operation);
+    note_attention(is_ours);
+    return is_ours ? &attention_ : nullptr;
   }
 
  private:
   PackedProduct product_;
   PackedRows rows_;
+  FlashAttention attention_;
 };
 
 kernels::PackedMemory* memory_of(ggml_backend_buffer_t buffer) {
@@ -252,7 +260,7 @@ ggml_backend_buffer_type_t packed_buffer_type(ggml_backend_dev_t cpu, const kern
   type.alloc_buffer = allocate;
   type.get_alignment = [](ggml_backend_buffer_type_t) { return kernels::cache_line; };
   type.get_alloc_size = allocated_bytes;
-  packed = new PluggedType{{type, cpu, new PackedOperations}, &kernel_set, functions};
+  packed = new PluggedType{{type, cpu, new PackedOperations(kernel_set, functions)}, &kernel_set, functions};
   return &packed->type;
 }
 

@@ -32,12 +32,24 @@ struct Attending {
     for (size_t i = 0; i < count; i += Set::lanes) Set::store_halves(halves + i, Set::load(values + i));
   }
 
+  static void to_floats(const uint16_t* halves, size_t count, float* values) {
+    size_t i = 0;
+    for (; i + Set::lanes <= count; i += Set::lanes) Set::store(values + i, Set::load_halves(halves + i));
+    if (i == count) return;
+    uint16_t last[Set::lanes] = {};
+    float numbers[Set::lanes];
+    std::memcpy(last, halves + i, (count - i) * sizeof(uint16_t));
+    Set::store(numbers, Set::load_halves(last));
+    std::memcpy(values + i, numbers, (count - i) * sizeof(float));
+  }
+
   static void attend(const Attention& task) {
     Softmax state[max_attention_rows];
     // At a distance that the compiler knows: a register for each row would be too many.
     float queries[max_attention_rows][query_room];
     for (size_t row = 0; row < task.rows; ++row) {
-      std::memcpy(queries[row], task.queries + row * task.query_stride, task.head_size * sizeof(float));
+      const float* query = task.queries + row * task.query_stride;
+      for (size_t i = 0; i < task.head_size; ++i) queries[row][i] = query[i] * task.scale;
     }
     for (size_t row = 0; row < task.rows; ++row) clear(task.output + row * task.output_stride, task.head_size);
     const size_t groups = (task.rows + max_rows - 1) / max_rows;
@@ -55,7 +67,7 @@ struct Attending {
       }
     }
     for (size_t row = 0; row < task.rows; ++row) {
-      shrink(task.output + row * task.output_stride, task.head_size, 1 / state[row].sum());
+      state[row].finish(task.output + row * task.output_stride, task.head_size, task.log_sums == nullptr ? nullptr : task.log_sums + row);
     }
   }
 
@@ -70,7 +82,7 @@ struct Attending {
       shrink(task.output, task.head_size, state.weigh(weights, 1));
       for (size_t i = 0; i < task.head_size;) i += add_cells<8>(task, {first, count}, weights, i);
     }
-    shrink(task.output, task.head_size, 1 / state.sum());
+    state.finish(task.output, task.head_size, task.log_sum);
   }
 
  private:
@@ -124,10 +136,12 @@ struct Attending {
       return factor;
     }
 
-    float sum() const {
+    /** Sums -> means; 0 where nothing is visible. */
+    void finish(float* output, size_t size, float* log_sum) const {
       float total = 0;
       for (const float lane : totals) total += lane;
-      return total;
+      shrink(output, size, total == 0 ? 0.0F : 1 / total);
+      if (log_sum != nullptr) *log_sum = total == 0 ? -INFINITY : largest + std::log(total);
     }
   };
 
@@ -146,6 +160,14 @@ struct Attending {
     float power;
     std::memcpy(&power, &bits, sizeof(power));
     return x < smallest ? 0.0F : series * power;
+  }
+
+  /** Scores -> softcap * tanh(score / softcap), whose e^-x is below 1. */
+  static void cap(float* scores, size_t count, float softcap) {
+    for (size_t i = 0; i < count; ++i) {
+      const float power = exponential(-2 * std::fabs(scores[i]) / softcap);
+      scores[i] = std::copysign(softcap * (1 - power) / (1 + power), scores[i]);
+    }
   }
 
   static void clear(float* output, size_t size) {
@@ -206,7 +228,9 @@ struct Attending {
       const auto query = Set::load(task.query + i);
       for (size_t j = 0; j < Count; ++j) sums[j] = Set::multiply_add(query, Set::load_halves(keys[j] + i), sums[j]);
     }
-    for (size_t j = 0; j < Count; ++j) scores[begin + j] = Set::sum_of_lanes(sums[j]) + task.bias[first + j];
+    for (size_t j = 0; j < Count; ++j) scores[begin + j] = Set::sum_of_lanes(sums[j]) * task.scale;
+    if (task.softcap != 0) cap(scores + begin, Count, task.softcap);
+    for (size_t j = 0; j < Count; ++j) scores[begin + j] += task.bias[first + j];
     return Count;
   }
 
@@ -282,6 +306,7 @@ struct Attending {
     }
     for (size_t row = 0; row < Count; ++row) {
       float* scores = weights[row] + tile.first();
+      if (task.softcap != 0) cap(scores, Tiles * tile_keys, task.softcap);
       if (task.bias != nullptr) {
         const auto offset = static_cast<ptrdiff_t>(rows.first + row) * task.bias_stride;
         add_to<Tiles>(scores, task.bias + offset + static_cast<ptrdiff_t>(first), count);

@@ -2,6 +2,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/instruction_sets.h"
+#include "kernels/key_tiling.h"
 #include "kernels/packed_product.h"
 
 namespace tandem::kernels {

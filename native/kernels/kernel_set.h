@@ -33,7 +33,7 @@ constexpr size_t key_tiles_size(size_t count, size_t head_size) {
   return (count + tile_keys - 1) / tile_keys * tile_keys * head_size;
 }
 
-/** One head of attention (Vaswani et al. 2017) of rows that see the same keys; T5 does not scale the scores. */
+/** One head of attention (Vaswani et al. 2017) of rows that see the same keys. */
 struct Attention {
   const float* queries;  // [rows][query_stride]
   size_t query_stride;
@@ -47,6 +47,9 @@ struct Attention {
   const float* mask;       // [count], added to the scores of every row, or null
   float* output;           // [rows][output_stride]
   size_t output_stride;
+  float scale = 1;  // of the scores, before the bias
+  float softcap = 0;  // scores become softcap * tanh(score / softcap) before the bias; 0: they do not
+  float* log_sums = nullptr;  // [rows] logarithms of the sums of the exponentials of the scores, or null
 };
 
 /** One head of one row over cells that lie anywhere. */
@@ -60,6 +63,18 @@ struct CellAttention {
   size_t count;
   const float* bias;  // [count], added to the scores
   float* output;
+  float scale = 1;
+  float softcap = 0;
+  float* log_sum = nullptr;
+};
+
+/** One head's keys of some cells, to be brought into tiles for `Attention`. */
+struct KeyRows {
+  const uint16_t* keys;  // half precision, `head_size` values at `cell * cell_stride`
+  size_t cell_stride;
+  size_t head_size;
+  const int32_t* cells;  // [count]
+  size_t count;
 };
 
 /**
@@ -74,6 +89,9 @@ struct KernelSet {
   void (*multiply)(const PanelProduct& product);
   /** Rounds whole vectors of 16 to half precision. */
   void (*to_halves)(const float* values, size_t count, uint16_t* halves);
+  void (*to_floats)(const uint16_t* halves, size_t count, float* values);
+  /** `tiles [key_tiles_size(count, head_size)]`, the last one filled up with zeros. */
+  void (*to_key_tiles)(const KeyRows& rows, uint16_t* tiles);
   void (*attend)(const Attention& attention);
   void (*attend_cells)(const CellAttention& attention);
 };
