@@ -198,16 +198,11 @@ class Attender {
     return count;
   }
 
-  /** Keys of the cells into tiles, and their values side by side. */
+  /** One head of the first of the listed cells. */
   void pack(size_t key_head, size_t count) const {
-    const kernels::KeyRows rows = {at<uint16_t>(problem_.keys, 0, key_head), problem_.keys->nb[1] / sizeof(uint16_t),
-                                   problem_.size, scratch_.cells, count};
-    kernel_set_.to_key_tiles(rows, scratch_.tiles);
-    for (size_t j = 0; j < count; ++j) {
-      std::memcpy(scratch_.values + j * problem_.size,
-                  at<uint16_t>(problem_.values, static_cast<size_t>(scratch_.cells[j]), key_head),
-                  problem_.size * sizeof(uint16_t));
-    }
+    kernel_set_.pack_cells({at<uint16_t>(problem_.keys, 0, key_head), at<uint16_t>(problem_.values, 0, key_head),
+                            problem_.keys->nb[1] / sizeof(uint16_t), problem_.size, scratch_.cells, count},
+                           scratch_.tiles, scratch_.values);
   }
 
   kernels::Attention task_over(size_t count) const {

@@ -1,7 +1,7 @@
 #include "kernels/attention.h"
 #include "kernels/avx_floats.h"
+#include "kernels/cell_packing.h"
 #include "kernels/instruction_sets.h"
-#include "kernels/key_tiling.h"
 #include "kernels/packed_product.h"
 
 namespace tandem::kernels {

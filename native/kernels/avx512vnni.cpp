@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
 #include "kernels/attention.h"
+#include "kernels/cell_packing.h"
 #include "kernels/instruction_sets.h"
-#include "kernels/key_tiling.h"
 #include "kernels/packed_product.h"
 
 namespace tandem::kernels {

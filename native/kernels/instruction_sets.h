@@ -13,14 +13,14 @@ struct Packed;
 template <typename InstructionSet>
 struct Attending;
 template <typename InstructionSet>
-struct KeyTiling;
+struct CellPacking;
 
-/** Everything that a set computes, for an instruction set as packed_product.h, attention.h and key_tiling.h describe it. */
+/** Everything that a set computes, for an instruction set as packed_product.h, attention.h and cell_packing.h describe it. */
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
   using Products = Packed<InstructionSet>;
   return {name, sizeof(typename Products::Block), Products::quantize, Products::multiply,
-          Attending<InstructionSet>::to_halves, Attending<InstructionSet>::to_floats, KeyTiling<InstructionSet>::to_key_tiles,
+          Attending<InstructionSet>::to_halves, Attending<InstructionSet>::to_floats, CellPacking<InstructionSet>::pack_cells,
           Attending<InstructionSet>::attend, Attending<InstructionSet>::attend_cells};
 }
 

@@ -68,9 +68,10 @@ struct CellAttention {
   float* log_sum = nullptr;
 };
 
-/** One head's keys of some cells, to be brought into tiles for `Attention`. */
-struct KeyRows {
+/** One head's keys and values of some cells. */
+struct CellRows {
   const uint16_t* keys;  // half precision, `head_size` values at `cell * cell_stride`
+  const uint16_t* values;
   size_t cell_stride;
   size_t head_size;
   const int32_t* cells;  // [count]
@@ -90,8 +91,8 @@ struct KernelSet {
   /** Rounds whole vectors of 16 to half precision. */
   void (*to_halves)(const float* values, size_t count, uint16_t* halves);
   void (*to_floats)(const uint16_t* halves, size_t count, float* values);
-  /** `tiles [key_tiles_size(count, head_size)]`, the last one filled up with zeros. */
-  void (*to_key_tiles)(const KeyRows& rows, uint16_t* tiles);
+  /** Brings cells into the order of `Attention`: tiles of keys, the last one filled up with zeros, and `[count, head_size]`. */
+  void (*pack_cells)(const CellRows& rows, uint16_t* tiles, uint16_t* values);
   void (*attend)(const Attention& attention);
   void (*attend_cells)(const CellAttention& attention);
 };

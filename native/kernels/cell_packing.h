@@ -6,26 +6,39 @@
 // As packed_product.h: compiled for each instruction set, so nothing in here may be shared with other files.
 namespace tandem::kernels {
 
-/** Keys as they lie in cells -> tiles, in which a value of sixteen keys is one line; with AVX2, which all sets have. */
+/**
+ * Keys as they lie in cells -> tiles, in which a value of sixteen keys is one line, and their values side by side; with AVX2,
+ * which all sets have.
+ */
 template <typename InstructionSet>
-struct KeyTiling {
-  static void to_key_tiles(const KeyRows& rows, uint16_t* tiles) {
+struct CellPacking {
+  static void pack_cells(const CellRows& rows, uint16_t* tiles, uint16_t* values) {
     static constexpr uint16_t none[max_head_size] = {};
+    const auto place = [&](size_t number) { return static_cast<size_t>(rows.cells[number]) * rows.cell_stride; };
     for (size_t first = 0; first < rows.count; first += tile_keys) {
       const uint16_t* keys[tile_keys];
       for (size_t j = 0; j < tile_keys; ++j) {
-        const bool is_there = first + j < rows.count;
-        keys[j] = is_there ? rows.keys + static_cast<size_t>(rows.cells[first + j]) * rows.cell_stride : none;
+        const size_t number = first + j;
+        keys[j] = number < rows.count ? rows.keys + place(number) : none;
       }
       for (size_t i = 0; i < rows.head_size; i += values_at_once) {
         turn(keys, i, tiles + first * rows.head_size + i * tile_keys);
       }
     }
+    for (size_t j = 0; j < rows.count; ++j) copy(rows.values + place(j), rows.head_size, values + j * rows.head_size);
   }
 
  private:
   static constexpr size_t values_at_once = 8;
   static constexpr size_t half = tile_keys / 2;
+
+  /** A head is a few vectors: less than a call of `memcpy` would take. */
+  static void copy(const uint16_t* source, size_t size, uint16_t* target) {
+    for (size_t i = 0; i < size; i += head_size_multiple) {
+      const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source + i));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(target + i), halves);
+    }
+  }
 
   /** Values of the key and of the one half a tile behind it: in either half of a vector the same is done. */
   static __m256i load(const uint16_t* key, const uint16_t* later_key) {
