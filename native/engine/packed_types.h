@@ -11,6 +11,7 @@ inline std::optional<kernels::PackedType> packed_type(ggml_type type) {
   switch (type) {
     case GGML_TYPE_Q8_0: return kernels::PackedType::q8_0;
     case GGML_TYPE_Q4_0: return kernels::PackedType::q4_0;
+    case GGML_TYPE_Q4_K: return kernels::PackedType::q4_k;
     default: return std::nullopt;
   }
 }

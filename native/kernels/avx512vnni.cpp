@@ -48,6 +48,9 @@ struct Avx512Vnni {
   static Floats load_halves(const uint16_t* halves) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
   }
+  static Floats load_bytes(const uint8_t* bytes) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
+  }
   static void store_halves(uint16_t* target, Floats values) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
   }

@@ -4,7 +4,7 @@
 
 namespace tandem::kernels {
 
-/** Inputs that share a scale, in the weights (ggml's q8_0 and q4_0) as in the activations. */
+/** Inputs that share a scale, in the weights (ggml's q8_0, q4_0 and q4_K) as in the activations. */
 constexpr size_t block_inputs = 32;
 /** Outputs that are computed side by side, one in each lane of the vectors. */
 constexpr size_t panel_outputs = 16;
@@ -12,8 +12,14 @@ constexpr size_t panel_outputs = 16;
 constexpr size_t quad_inputs = 4;
 constexpr size_t block_quads = block_inputs / quad_inputs;
 
-/** The types of weights that can be packed, by ggml's names: both have a scale in half precision for 32 inputs. */
-enum class PackedType { q8_0, q4_0 };
+/**
+ * The types of weights that can be packed, by ggml's names. q8_0 and q4_0 have a scale in half precision for 32 inputs; q4_K
+ * has a scale and a minimum of 6 bits for them, and for 256 inputs a factor of all scales and one of all minimums.
+ */
+enum class PackedType { q8_0, q4_0, q4_k };
+
+/** Blocks that q4_K has factors for, which ggml calls a super-block. */
+constexpr size_t superblock_blocks = 8;
 
 /** Lines of a block. */
 constexpr size_t lines_of(PackedType type) { return type == PackedType::q8_0 ? 8 : 4; }
@@ -30,7 +36,7 @@ constexpr size_t lines_of(PackedType type) { return type == PackedType::q8_0 ? 8
  *
  * Weights are stored as `weight + 128`: the instructions multiply unsigned by signed bytes, and -128 has no absolute
  * value in a signed byte. In q4_0, which has 4 bits of `weight + 8`, the upper halves of the bytes of line 0 hold the inputs
- * 16 to 19, and so on; these are the bytes of the file. The surplus, 128 or 8 times the sum of the activations, is known per
+ * 16 to 19, and so on; these are the bytes of the file. In q4_K, too, where they are not. The surplus, 128 or 8 times the sum of the activations, is known per
  * block of activations and is where a sum of products starts (`QuantizedBlock::correction`).
  */
 template <PackedType Type>
@@ -39,25 +45,42 @@ struct PackedBlock {
 };
 
 /** The scale of each of the 16 rows in one block, half precision. */
+template <PackedType Type>
 struct PackedScales {
   uint16_t halves[panel_outputs];
 };
+/** A weight is `scale * value - minimum`, each times its factor. */
+template <>
+struct PackedScales<PackedType::q4_k> {
+  uint8_t scales[panel_outputs];
+  uint8_t minimums[panel_outputs];
+};
+constexpr size_t scale_bytes = sizeof(PackedScales<PackedType::q8_0>);
+static_assert(scale_bytes == sizeof(PackedScales<PackedType::q4_k>), "blocks of all types have as many bytes of scales");
+
+/** The factors of each of the 16 rows in 8 blocks, half precision. */
+struct PackedFactors {
+  uint16_t scales[panel_outputs];
+  uint16_t minimums[panel_outputs];
+};
 
 /**
- * 16 rows of a matrix: first the blocks along the inputs, then their scales; as many bytes as in the file. Missing rows of a
- * last panel have scales of 0.
+ * 16 rows of a matrix: first the blocks along the inputs, then their scales, then factors of these; as many bytes as in the
+ * file, of q4_K a 36th more. Missing rows of a last panel have scales of 0.
  */
 template <PackedType Type>
 struct Panel {
   const PackedBlock<Type>* blocks;
-  const PackedScales* scales;
+  const PackedScales<Type>* scales;
+  const PackedFactors* factors;
 };
 
 constexpr size_t cache_line = 64;
 
 /** A multiple of a cache line, so that no vector of weights lies across two. */
 constexpr size_t panel_bytes(PackedType type, size_t blocks) {
-  const size_t bytes = blocks * (lines_of(type) * cache_line + sizeof(PackedScales));
+  const size_t factors = type == PackedType::q4_k ? blocks / superblock_blocks * sizeof(PackedFactors) : 0;
+  const size_t bytes = blocks * (lines_of(type) * cache_line + scale_bytes) + factors;
   return (bytes + cache_line - 1) / cache_line * cache_line;
 }
 
@@ -67,6 +90,7 @@ struct QuantizedBlock {
   Value values[block_inputs];
   float scale;
   int32_t correction;  // -128 times the sum of the values
+  float negated_sum;   // of the activations
 };
 /** Of any instruction set. */
 constexpr size_t most_quantized_block_bytes = sizeof(QuantizedBlock<int16_t>);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/q4_k_block.h"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -12,17 +14,12 @@ namespace tandem::kernels {
 
 namespace {
 
-/** A block as ggml stores it: the scale in half precision, then 32 bytes of q8_0 or 16 of q4_0. */
-constexpr size_t block_bytes(PackedType type) { return sizeof(uint16_t) + lines_of(type) * quad_inputs; }
-constexpr size_t most_block_bytes = block_bytes(PackedType::q8_0);
-
-/** One of the 32 weights of a block, behind its scale. */
-int weight_of(PackedType type, const std::byte* weights, size_t input) {
-  if (type == PackedType::q8_0) return static_cast<int8_t>(weights[input]);
-  constexpr size_t half = block_inputs / 2;
-  const auto byte = std::to_integer<int>(weights[input % half]);
-  return (input < half ? byte & 0xf : byte >> 4) - 8;
+/** A unit is what ggml calls a block: of q8_0 and q4_0 a scale in half precision and the weights, of q4_K eight such blocks. */
+constexpr size_t unit_blocks(PackedType type) { return type == PackedType::q4_k ? superblock_blocks : 1; }
+constexpr size_t unit_bytes(PackedType type) {
+  return type == PackedType::q4_k ? Q4KBlock::file_bytes : sizeof(uint16_t) + lines_of(type) * quad_inputs;
 }
+constexpr size_t most_unit_bytes = unit_bytes(PackedType::q4_k);
 
 /** Weights of q8_0 are packed as `weight + 128`, which flips the first bit; q4_0 has its `weight + 8` already. */
 uint32_t flipped_bits(PackedType type) { return type == PackedType::q8_0 ? 0x80808080U : 0; }
@@ -79,44 +76,132 @@ void prefetch(const std::byte* rows, size_t bytes) {
 #endif
 }
 
-/** Where one block of one row is packed. */
+/** The weights of a unit without their scales, as a line of the panel has them but for the flipped bits. */
+int value_of(PackedType type, const std::byte* values, size_t input) {
+  if (type == PackedType::q8_0) return static_cast<int8_t>(values[input]);
+  constexpr size_t half = block_inputs / 2;
+  const auto byte = std::to_integer<int>(values[input % half]);
+  return input < half ? byte & 0xf : byte >> 4;
+}
+
+/** Where one unit of one row is packed. */
 class PackedPlace {
  public:
-  PackedPlace(const PackedShape& shape, std::byte* panel, size_t output, size_t block)
-      : lines_(panel + block * lines_of(shape.type) * cache_line + output % panel_outputs * quad_inputs),
-        scale_(panel + shape.blocks() * lines_of(shape.type) * cache_line + block * sizeof(PackedScales) +
-               output % panel_outputs * sizeof(uint16_t)),
-        type_(shape.type) {}
+  PackedPlace(const PackedShape& shape, std::byte* panel, size_t output, size_t unit)
+      : type_(shape.type), first_(unit * unit_blocks(shape.type)), output_(output % panel_outputs), lines_(panel) {
+    scales_ = lines_ + shape.blocks() * lines_of(type_) * cache_line;
+    factors_ = reinterpret_cast<PackedFactors*>(scales_ + shape.blocks() * scale_bytes) + first_ / superblock_blocks;
+  }
 
-  void get(std::byte* block) const {
-    std::memcpy(block, scale_, sizeof(uint16_t));
-    for (size_t line = 0; line < lines_of(type_); ++line) copy_flipped(at(line), flipped_bits(type_), block + quad_of(line));
-  }
-  void set(const std::byte* block) {
-    std::memcpy(scale_, block, sizeof(uint16_t));
-    for (size_t line = 0; line < lines_of(type_); ++line) copy_flipped(block + quad_of(line), flipped_bits(type_), at(line));
-  }
-  /** The same of this row and the three after it, whose blocks are `stride` bytes apart. */
-  void set_four(const std::byte* block, size_t stride) {
-    for (size_t row = 0; row < 4; ++row) std::memcpy(scale_ + row * sizeof(uint16_t), block + row * stride, sizeof(uint16_t));
-    for (size_t line = 0; line < lines_of(type_); line += 4) {
-      transpose_quads(block + quad_of(line), stride, flipped_bits(type_), at(line));
+  void get(std::byte* unit) const {
+    if (type_ == PackedType::q4_k) {
+      get_q4_k().to_file(unit);
+    } else {
+      std::memcpy(unit, scale(), sizeof(uint16_t));
+      get_values(0, unit + sizeof(uint16_t));
     }
+  }
+  void set(const std::byte* unit) {
+    if (type_ == PackedType::q4_k) {
+      const auto block = Q4KBlock::from_file(unit);
+      set_scales(block, 0);
+      for (size_t i = 0; i < superblock_blocks; ++i) set_values(i, block.values[i]);
+    } else {
+      std::memcpy(scale(), unit, sizeof(uint16_t));
+      set_values(0, unit + sizeof(uint16_t));
+    }
+  }
+  /** The same of this row and the three after it, whose units are `stride` bytes apart. */
+  void set_four(const std::byte* unit, size_t stride) {
+    if (type_ == PackedType::q4_k) return set_four_q4_k(unit, stride);
+    for (size_t row = 0; row < 4; ++row) std::memcpy(scale() + row * sizeof(uint16_t), unit + row * stride, sizeof(uint16_t));
+    for (size_t line = 0; line < lines_of(type_); line += 4) {
+      transpose_quads(unit + sizeof(uint16_t) + line * quad_inputs, stride, flipped_bits(type_), at(0, line));
+    }
+  }
+  /** The values that the unit stands for, computed as ggml does. */
+  void unpack(float* values) const {
+    if (type_ == PackedType::q4_k) return unpack_q4_k(values);
+    std::byte bytes[block_inputs];
+    get_values(0, bytes);
+    uint16_t half;
+    std::memcpy(&half, scale(), sizeof(half));
+    const float factor = from_half(half);
+    const int surplus = type_ == PackedType::q4_0 ? 8 : 0;
+    for (size_t i = 0; i < block_inputs; ++i) values[i] = factor * static_cast<float>(value_of(type_, bytes, i) - surplus);
   }
 
  private:
-  static size_t quad_of(size_t line) { return sizeof(uint16_t) + line * quad_inputs; }
-  std::byte* at(size_t line) const { return lines_ + line * cache_line; }
+  using Scales = PackedScales<PackedType::q4_k>;
 
-  std::byte* lines_;
-  std::byte* scale_;
+  std::byte* at(size_t block, size_t line) const {
+    return lines_ + ((first_ + block) * lines_of(type_) + line) * cache_line + output_ * quad_inputs;
+  }
+  std::byte* scale() const { return scales_ + first_ * scale_bytes + output_ * sizeof(uint16_t); }
+  Scales& scales_of(size_t block) const { return reinterpret_cast<Scales*>(scales_)[first_ + block]; }
+
+  void get_values(size_t block, std::byte* values) const {
+    for (size_t line = 0; line < lines_of(type_); ++line) {
+      copy_flipped(at(block, line), flipped_bits(type_), values + line * quad_inputs);
+    }
+  }
+  void set_values(size_t block, const std::byte* values) {
+    for (size_t line = 0; line < lines_of(type_); ++line) {
+      copy_flipped(values + line * quad_inputs, flipped_bits(type_), at(block, line));
+    }
+  }
+
+  Q4KBlock get_q4_k() const {
+    Q4KBlock block;
+    block.scale_factor = factors_->scales[output_];
+    block.minimum_factor = factors_->minimums[output_];
+    for (size_t i = 0; i < superblock_blocks; ++i) {
+      block.scales[i] = scales_of(i).scales[output_];
+      block.minimums[i] = scales_of(i).minimums[output_];
+      get_values(i, block.values[i]);
+    }
+    return block;
+  }
+  /** All but the values, of a row that many behind this one. */
+  void set_scales(const Q4KBlock& block, size_t row) {
+    factors_->scales[output_ + row] = block.scale_factor;
+    factors_->minimums[output_ + row] = block.minimum_factor;
+    for (size_t i = 0; i < superblock_blocks; ++i) {
+      scales_of(i).scales[output_ + row] = block.scales[i];
+      scales_of(i).minimums[output_ + row] = block.minimums[i];
+    }
+  }
+  void set_four_q4_k(const std::byte* unit, size_t stride) {
+    Q4KBlock rows[4];
+    for (size_t row = 0; row < 4; ++row) {
+      rows[row] = Q4KBlock::from_file(unit + row * stride);
+      set_scales(rows[row], row);
+    }
+    for (size_t i = 0; i < superblock_blocks; ++i) transpose_quads(rows[0].values[i], sizeof(Q4KBlock), 0, at(i, 0));
+  }
+  void unpack_q4_k(float* values) const {
+    const Q4KBlock block = get_q4_k();
+    for (size_t i = 0; i < superblock_blocks; ++i) {
+      const float factor = from_half(block.scale_factor) * block.scales[i];
+      const float minimum = from_half(block.minimum_factor) * block.minimums[i];
+      for (size_t j = 0; j < block_inputs; ++j, ++values) {
+        *values = factor * static_cast<float>(value_of(type_, block.values[i], j)) - minimum;
+      }
+    }
+  }
+
   PackedType type_;
+  size_t first_;   // block
+  size_t output_;  // in the panel
+  std::byte* lines_;
+  std::byte* scales_;
+  PackedFactors* factors_;
 };
 
-/** Calls `visit(block, first byte within it, bytes)` for every block that has a part of the bytes from `offset` on. */
+/** Calls `visit(unit, first byte within it, bytes)` for every unit that has a part of the bytes from `offset` on. */
 template <typename Visit>
-void for_each_block(PackedType type, size_t offset, size_t size, Visit visit) {
-  const size_t bytes = block_bytes(type);
+void for_each_unit(PackedType type, size_t offset, size_t size, Visit visit) {
+  const size_t bytes = unit_bytes(type);
   for (const size_t end = offset + size; offset < end;) {
     const size_t first = offset % bytes;
     const size_t count = std::min(bytes - first, end - offset);
@@ -128,23 +213,25 @@ void for_each_block(PackedType type, size_t offset, size_t size, Visit visit) {
 }  // namespace
 
 void PackedMatrix::read(size_t offset, size_t size, std::byte* rows) const {
-  for_each_block(type(), offset, size, [&](size_t index, size_t first, size_t count) {
-    const size_t output = index / blocks();
-    std::byte block[most_block_bytes];
-    PackedPlace(shape_, panel_of(output), output, index % blocks()).get(block);
-    std::memcpy(rows, block + first, count);
+  const size_t units = blocks() / unit_blocks(type());
+  for_each_unit(type(), offset, size, [&](size_t index, size_t first, size_t count) {
+    const size_t output = index / units;
+    std::byte unit[most_unit_bytes];
+    PackedPlace(shape_, panel_of(output), output, index % units).get(unit);
+    std::memcpy(rows, unit + first, count);
     rows += count;
   });
 }
 
 void PackedMatrix::write(size_t offset, size_t size, const std::byte* rows) {
-  for_each_block(type(), offset, size, [&](size_t index, size_t first, size_t count) {
-    const size_t output = index / blocks();
-    PackedPlace place(shape_, panel_of(output), output, index % blocks());
-    std::byte block[most_block_bytes];
-    place.get(block);
-    std::memcpy(block + first, rows, count);
-    place.set(block);
+  const size_t units = blocks() / unit_blocks(type());
+  for_each_unit(type(), offset, size, [&](size_t index, size_t first, size_t count) {
+    const size_t output = index / units;
+    PackedPlace place(shape_, panel_of(output), output, index % units);
+    std::byte unit[most_unit_bytes];
+    place.get(unit);
+    std::memcpy(unit + first, rows, count);
+    place.set(unit);
     rows += count;
   });
 }
@@ -152,35 +239,31 @@ void PackedMatrix::write(size_t offset, size_t size, const std::byte* rows) {
 // Nearly as fast as a copy: 4.5 to 5.2 GB/s on one core of Zen 3 by the length of rows (memcpy 5.6), 2.1 to 2.8 without looking
 // ahead, and 1.0 to 1.6 where single quads were copied; medians of five runs side by side.
 void PackedMatrix::pack(size_t first, size_t count, const std::byte* rows) {
-  const size_t bytes = block_bytes(type());
-  const size_t stride = blocks() * bytes;
+  const size_t bytes = unit_bytes(type());
+  const size_t units = blocks() / unit_blocks(type());
+  const size_t stride = units * bytes;
   for (size_t row = 0; row < count; row += panel_outputs) {
     std::byte* panel = panel_of(first + row);
     const size_t present = std::min(panel_outputs, count - row);
     if (present < panel_outputs) std::memset(panel, 0, panel_bytes(type(), blocks()));
-    for (size_t at = 0; at < blocks(); ++at) {
-      const std::byte* block = rows + row * stride + at * bytes;
+    for (size_t at = 0; at < units; ++at) {
+      const std::byte* unit = rows + row * stride + at * bytes;
       // As much of the next panel as of this one has been packed.
       const size_t ahead = (row + panel_outputs) * stride + at * panel_outputs * bytes;
       if (ahead < count * stride) prefetch(rows + ahead, panel_outputs * bytes);
       size_t output = 0;
       for (; output + 4 <= present; output += 4) {
-        PackedPlace(shape_, panel, output, at).set_four(block + output * stride, stride);
+        PackedPlace(shape_, panel, output, at).set_four(unit + output * stride, stride);
       }
-      for (; output < present; ++output) PackedPlace(shape_, panel, output, at).set(block + output * stride);
+      for (; output < present; ++output) PackedPlace(shape_, panel, output, at).set(unit + output * stride);
     }
   }
 }
 
 void PackedMatrix::unpack_row(size_t output, float* values) const {
-  for (size_t at = 0; at < blocks(); ++at, values += block_inputs) {
-    std::byte block[most_block_bytes];
-    PackedPlace(shape_, panel_of(output), output, at).get(block);
-    uint16_t half;
-    std::memcpy(&half, block, sizeof(half));
-    const float scale = from_half(half);
-    const std::byte* weights = block + sizeof(half);
-    for (size_t i = 0; i < block_inputs; ++i) values[i] = scale * static_cast<float>(weight_of(type(), weights, i));
+  const size_t inputs_of_unit = unit_blocks(type()) * block_inputs;
+  for (size_t unit = 0; unit * inputs_of_unit < inputs(); ++unit) {
+    PackedPlace(shape_, panel_of(output), output, unit).unpack(values + unit * inputs_of_unit);
   }
 }
 

@@ -20,6 +20,7 @@ namespace tandem::kernels {
  *   load_weights<Type>    of a line, with as many steps as it has for all of its quads
  *   Integers, Floats      vectors with a lane for each output
  *   dot(sums, w, a)       adds the products of a step, exactly
+ *   load_bytes            `lanes` of them as floats
  */
 template <typename InstructionSet>
 struct Packed {
@@ -37,6 +38,7 @@ struct Packed {
     switch (product.type) {
       case PackedType::q8_0: return multiply_matrix<PackedType::q8_0>(product);
       case PackedType::q4_0: return multiply_matrix<PackedType::q4_0>(product);
+      case PackedType::q4_k: return multiply_matrix<PackedType::q4_k>(product);
     }
   }
 
@@ -65,6 +67,7 @@ struct Packed {
       sum += rounded[i];
     }
     block.correction = -128 * sum;
+    block.negated_sum = block.scale * static_cast<float>(-sum);
     Set::store_values(block.values, rounded);
   }
 
@@ -111,7 +114,7 @@ struct Packed {
   static size_t ahead_step(size_t pieces) {
     constexpr size_t lines = lines_of(Type);
     const size_t lines_ahead = (lines + 1) * pieces;
-    return (lines * cache_line + sizeof(PackedScales) + lines_ahead - 1) / lines_ahead;
+    return (lines * cache_line + scale_bytes + lines_ahead - 1) / lines_ahead;
   }
 
   /** Finds the product for exactly that number of rows. */
@@ -181,11 +184,14 @@ struct Packed {
         }
       }
       for (size_t v = 0; v < vectors; ++v) {
-        const auto& halves = panels[v / panel_vectors].scales[at].halves;
-        const auto scale = Set::load_halves(halves + v % panel_vectors * Set::lanes);
+        const auto scales = load_scales(panels[v / panel_vectors], at, v % panel_vectors * Set::lanes);
         for (size_t row = 0; row < Rows; ++row) {
-          const auto both = Set::multiply(scale, Set::broadcast(block_of(row).scale));
+          const auto both = Set::multiply(scales.scale, Set::broadcast(block_of(row).scale));
           totals[row][v] = Set::multiply_add(Set::to_floats(sums[row][v]), both, totals[row][v]);
+          if constexpr (Type == PackedType::q4_k) {
+            const auto negated_sum = Set::broadcast(block_of(row).negated_sum);
+            totals[row][v] = Set::multiply_add(scales.minimum, negated_sum, totals[row][v]);
+          }
         }
       }
     }
@@ -197,13 +203,37 @@ struct Packed {
   template <PackedType Type>
   static Panel<Type> panel_at(const std::byte* panels, size_t index, size_t block_count) {
     const auto* blocks = reinterpret_cast<const PackedBlock<Type>*>(panels + index * panel_bytes(Type, block_count));
-    return {blocks, reinterpret_cast<const PackedScales*>(blocks + block_count)};
+    const auto* scales = reinterpret_cast<const PackedScales<Type>*>(blocks + block_count);
+    return {blocks, scales, reinterpret_cast<const PackedFactors*>(scales + block_count)};
+  }
+
+  /** Of some of the rows of a block. */
+  struct Scales {
+    typename Set::Floats scale;
+    typename Set::Floats minimum;  // of q4_K
+  };
+
+  template <PackedType Type>
+  static Scales load_scales(const Panel<Type>& panel, size_t block, size_t output) {
+    const auto& scales = panel.scales[block];
+    if constexpr (Type == PackedType::q4_k) {
+      const auto& factors = panel.factors[block / superblock_blocks];
+      return {Set::multiply(Set::load_bytes(scales.scales + output), Set::load_halves(factors.scales + output)),
+              Set::multiply(Set::load_bytes(scales.minimums + output), Set::load_halves(factors.minimums + output))};
+    } else {
+      const auto scale = Set::load_halves(scales.halves + output);
+      return {scale, scale};
+    }
   }
 
   /** What the surplus of the weights amounts to, 128 or 8 times the sum of the activations, with its sign turned. */
   template <PackedType Type>
   static int32_t correction(const Block& block) {
-    return Type == PackedType::q8_0 ? block.correction : block.correction / 16;
+    switch (Type) {
+      case PackedType::q8_0: return block.correction;
+      case PackedType::q4_0: return block.correction / 16;
+      case PackedType::q4_k: return 0;
+    }
   }
 };
 

@@ -6,8 +6,9 @@ import { loadNative } from '../../src/native/library.ts'
 const native = loadNative()
 const PACKED = native.kernels()
 const BLOCK = 32
-const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
-type Type = keyof typeof BLOCK_BYTES
+/** Inputs of a block in the file, and its bytes. */
+const FILE_BLOCKS = { q8_0: [32, 34], q4_0: [32, 18], q4_k: [256, 144] } as const
+type Type = keyof typeof FILE_BLOCKS
 /** Half precision of 2⁻⁷, a scale of weights. */
 const SCALE_BITS = 0x2000
 const SCALE = 2 ** -7
@@ -39,22 +40,49 @@ const EVEN: Pick<Problem, 'weight' | 'activation'> = {
 
 function fill({ inputs, outputs, rows, weight, activation }: Problem, type: Type) {
   const random = generator(inputs * 31 + outputs * 7 + rows)
-  const bytes = Buffer.alloc((outputs * inputs * BLOCK_BYTES[type]) / BLOCK)
+  const [blockInputs, blockBytes] = FILE_BLOCKS[type]
+  const bytes = Buffer.alloc((outputs * inputs * blockBytes) / blockInputs)
   const weights = new Float64Array(outputs * inputs)
+  // Of the numbers that a weight is the difference of.
+  const sizes = new Float64Array(outputs * inputs)
   for (let i = 0; i < weights.length; i++) {
-    const block = Math.floor(i / BLOCK) * BLOCK_BYTES[type]
-    if (i % BLOCK === 0) bytes.writeUInt16LE(SCALE_BITS, block)
+    const block = Math.floor(i / blockInputs) * blockBytes
+    const at = i % blockInputs
+    if (at === 0) bytes.writeUInt16LE(SCALE_BITS, block)
     const value = type === 'q8_0' ? weight(random) : weight(random) >> 4
-    if (type === 'q8_0') bytes.writeInt8(value, block + 2 + (i % BLOCK))
-    else setHalf(bytes, block + 2 + (i % 16), i % BLOCK < 16 ? 0 : 4, value + 8)
-    weights[i] = value * SCALE
+    let [scale, minimum] = [1, 0]
+    if (type === 'q8_0') bytes.writeInt8(value, block + 2 + at)
+    else if (type === 'q4_0') setHalf(bytes, block + 2 + (at % 16), at < 16 ? 0 : 4, value + 8)
+    else {
+      if (at === 0) bytes.writeUInt16LE(SCALE_BITS, block + 2)
+      const eighth = Math.floor(at / BLOCK)
+      const first = (i - (at % BLOCK)) / BLOCK
+      ;[scale, minimum] = [(first * 29 + 35) % 64, (first * 11 + 7) % 64]
+      if (at % BLOCK === 0) setScales(bytes.subarray(block + 4), eighth, scale, minimum)
+      setHalf(bytes, block + 16 + (eighth >> 1) * BLOCK + (at % BLOCK), eighth % 2 === 0 ? 0 : 4, value + 8)
+    }
+    const scaled = scale * (type === 'q4_k' ? value + 8 : value)
+    weights[i] = SCALE * (scaled - minimum)
+    sizes[i] = SCALE * (Math.abs(scaled) + minimum)
   }
   const activations = Float32Array.from({ length: rows * inputs }, (_, i) => activation(random, i))
-  return { bytes: new Uint8Array(bytes), weights, activations, type }
+  return { bytes: new Uint8Array(bytes), weights, sizes, activations, type }
 }
 
 function setHalf(bytes: Buffer, at: number, shift: number, bits: number): void {
   bytes[at] = (bytes[at] ?? 0) | (bits << shift)
+}
+
+/** The 6 bits of both for one of the eight blocks of 32 inputs, as ggml's q4_K has them. */
+function setScales(bytes: Buffer, eighth: number, scale: number, minimum: number): void {
+  if (eighth < 4) {
+    setHalf(bytes, eighth, 0, scale)
+    setHalf(bytes, eighth + 4, 0, minimum)
+  } else {
+    setHalf(bytes, eighth + 4, 0, (scale & 15) | ((minimum & 15) << 4))
+    setHalf(bytes, eighth - 4, 6, scale >> 4)
+    setHalf(bytes, eighth, 6, minimum >> 4)
+  }
 }
 
 type Filled = ReturnType<typeof fill>
@@ -64,12 +92,13 @@ function multiply({ bytes, activations, type }: Filled, kernels: string, inputs:
 }
 
 /** The products in double precision, and how far rounding the activations to 8 bits a block may move each. */
-function exact({ weights, activations }: Filled, { inputs, outputs, rows }: Problem) {
+function exact({ weights, sizes, activations }: Filled, { inputs, outputs, rows }: Problem) {
   const products = new Float64Array(rows * outputs)
   const bounds = new Float64Array(rows * outputs)
   for (let at = 0; at < products.length; at++) {
     const row = activations.subarray(Math.floor(at / outputs) * inputs, (Math.floor(at / outputs) + 1) * inputs)
     const matrix = weights.subarray((at % outputs) * inputs, ((at % outputs) + 1) * inputs)
+    const matrixSizes = sizes.subarray((at % outputs) * inputs, ((at % outputs) + 1) * inputs)
     for (let block = 0; block < inputs; block += BLOCK) {
       const values = row.subarray(block, block + BLOCK)
       const step = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) / 127
@@ -77,7 +106,8 @@ function exact({ weights, activations }: Filled, { inputs, outputs, rows }: Prob
         const weight = matrix[block + i] ?? 0
         products[at] = (products[at] ?? 0) + weight * value
         // Half a step, and sums in single precision.
-        bounds[at] = (bounds[at] ?? 0) + Math.abs(weight) * (step / 2 + Math.abs(value) * 1e-6)
+        const rounding = (matrixSizes[block + i] ?? 0) * Math.abs(value) * 1e-6
+        bounds[at] = (bounds[at] ?? 0) + (Math.abs(weight) * step) / 2 + rounding
       }
     }
   }
@@ -140,10 +170,17 @@ test('this processor has packed kernels, or is none that they were written for',
   expect(PACKED.length > 0 || process.arch !== 'x64').toBe(true)
 })
 
-const TYPES: readonly Type[] = ['q8_0', 'q4_0']
+const TYPES: readonly Type[] = ['q8_0', 'q4_0', 'q4_k']
+
+/** With whole blocks. */
+function fitted(problem: Problem, type: Type): Problem {
+  const [blockInputs] = FILE_BLOCKS[type]
+  return { ...problem, inputs: Math.ceil(problem.inputs / blockInputs) * blockInputs }
+}
 
 describe.each(PACKED.flatMap((kernels) => TYPES.map((type) => [kernels, type] as const)))('%s, %s', (kernels, type) => {
-  test.each(SHAPES)('%s: within the rounding of the activations, no worse than ggml', async (_, problem) => {
+  test.each(SHAPES)('%s: within the rounding of the activations, no worse than ggml', async (...shape) => {
+    const problem = fitted(shape[1], type)
     const filled = fill(problem, type)
     const { products, bounds } = exact(filled, problem)
     const found = await multiply(filled, kernels, problem.inputs)
@@ -162,7 +199,7 @@ describe.each(PACKED.flatMap((kernels) => TYPES.map((type) => [kernels, type] as
   test.each(SHAPES)(
     '%s: the same to the last bit with any threads, one row at a time, and in all kernels',
     async (...shape) => {
-      const [, problem] = shape
+      const problem = fitted(shape[1], type)
       const filled = fill(problem, type)
       const found = await multiply(filled, kernels, problem.inputs, 1)
       for (const threads of [2, 5]) expect(await multiply(filled, kernels, problem.inputs, threads)).toEqual(found)
@@ -175,10 +212,10 @@ describe.each(PACKED.flatMap((kernels) => TYPES.map((type) => [kernels, type] as
   test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
     'an activation of %s leaves no finite number in its row, and the other rows alone',
     async (bad) => {
-      const problem: Problem = { inputs: 96, outputs: 20, rows: 3, ...EVEN }
+      const problem = fitted({ inputs: 96, outputs: 20, rows: 3, ...EVEN }, type)
       const filled = fill(problem, type)
       const good = await multiply(filled, kernels, problem.inputs)
-      filled.activations[96 + 40] = bad
+      filled.activations[problem.inputs + 40] = bad
       const found = await multiply(filled, kernels, problem.inputs)
       expect(found.slice(20, 40).some(Number.isFinite)).toBe(false)
       expect([...found.slice(0, 20), ...found.slice(40)]).toEqual([...good.slice(0, 20), ...good.slice(40)])
@@ -187,7 +224,7 @@ describe.each(PACKED.flatMap((kernels) => TYPES.map((type) => [kernels, type] as
 })
 
 describe('bad requests', () => {
-  const rows = new Uint8Array(BLOCK_BYTES.q8_0)
+  const rows = new Uint8Array(FILE_BLOCKS.q8_0[1])
   const call = (
     weights: Uint8Array,
     activations: Float32Array,

@@ -10,7 +10,7 @@ test.runIf(process.arch === 'x64')(
   { timeout: 120_000 },
   async () => {
     const sets = KERNELS.filter((name) => name !== 'ggml').map((name) => `kernels/${name}.cpp`)
-    const files = ['kernels/packed_matrix.cpp', 'kernels/packed_memory.cpp', ...sets]
+    const files = ['kernels/packed_matrix.cpp', 'kernels/packed_memory.cpp', 'kernels/q4_k_block.cpp', ...sets]
     // The files of the addon themselves, with the emulated instructions before the compiler's.
     const program = await NativeProgram.compile('emulated_kernels.cpp', files, { flags: FLAGS, include: 'emulation' })
     try {

@@ -22,25 +22,31 @@ struct Shape {
   PackedType type = PackedType::q8_0;
   bool adds = true;
 
-  size_t block_bytes() const { return type == PackedType::q8_0 ? 34 : 18; }
+  size_t unit_inputs() const { return type == PackedType::q4_k ? 256 : 32; }
+  size_t unit_bytes() const { return type == PackedType::q8_0 ? 34 : type == PackedType::q4_0 ? 18 : 144; }
+  size_t row_bytes() const { return inputs / unit_inputs() * unit_bytes(); }
 };
 
 struct Problem {
   Shape shape;
-  std::vector<std::byte> weights;  // rows of q8_0 or q4_0
+  std::vector<std::byte> weights;  // rows of the type
   std::vector<float> activations;
   std::vector<float> addend;  // or nothing
 };
 
 constexpr uint16_t half_scale = 0x2155;  // 0.0104
+constexpr uint16_t half_minimum = 0x2d71;  // 0.085
+
+float number_of(uint16_t half) { return std::ldexp(static_cast<float>(1024 + (half & 1023)), (half >> 10) - 25); }
 
 Problem problem_of(const Shape& shape, std::mt19937& random) {
   Problem problem{shape, {}, {}, {}};
   std::normal_distribution<float> normal;
-  problem.weights.resize(shape.outputs * shape.inputs / block_inputs * shape.block_bytes());
+  problem.weights.resize(shape.outputs * shape.row_bytes());
   for (auto& byte : problem.weights) byte = static_cast<std::byte>(random() % 3 == 0 ? 0x80 : random() % 256);
-  for (size_t i = 0; i < problem.weights.size(); i += shape.block_bytes()) {
+  for (size_t i = 0; i < problem.weights.size(); i += shape.unit_bytes()) {
     std::memcpy(&problem.weights[i], &half_scale, sizeof(half_scale));
+    if (shape.type == PackedType::q4_k) std::memcpy(&problem.weights[i + 2], &half_minimum, sizeof(half_minimum));
   }
   for (size_t i = 0; i < shape.rows * shape.inputs; ++i) problem.activations.push_back(normal(random));
   if (!shape.adds) return problem;
@@ -48,12 +54,25 @@ Problem problem_of(const Shape& shape, std::mt19937& random) {
   return problem;
 }
 
-/** One of the 32 weights of a block. */
-int32_t weight_of(const Shape& shape, const std::byte* block, size_t input) {
-  const std::byte* weights = block + 2;
-  if (shape.type == PackedType::q8_0) return static_cast<int8_t>(weights[input]);
-  const auto byte = static_cast<int32_t>(weights[input % 16]);
-  return (input < 16 ? byte % 16 : byte / 16) - 8;
+/** A weight is `scale * value - minimum`. */
+struct Weight {
+  int32_t value;
+  float scale;
+  float minimum;
+};
+
+Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
+  const std::byte* unit = row + input / shape.unit_inputs() * shape.unit_bytes();
+  const auto byte = [&](size_t at) { return static_cast<uint32_t>(unit[at]); };
+  const auto half = [&](size_t at, size_t part) { return static_cast<int32_t>(part == 0 ? byte(at) % 16 : byte(at) / 16); };
+  const size_t at = input % block_inputs;
+  if (shape.type == PackedType::q8_0) return {static_cast<int8_t>(unit[2 + at]), number_of(half_scale), 0};
+  if (shape.type == PackedType::q4_0) return {half(2 + at % 16, at / 16) - 8, number_of(half_scale), 0};
+  const size_t eighth = input % 256 / block_inputs;
+  const uint32_t scale = eighth < 4 ? byte(4 + eighth) & 63 : (byte(8 + eighth) & 15) | byte(eighth) >> 6 << 4;
+  const uint32_t minimum = eighth < 4 ? byte(8 + eighth) & 63 : byte(8 + eighth) >> 4 | byte(4 + eighth) >> 6 << 4;
+  return {half(16 + eighth / 2 * 32 + at, eighth % 2), static_cast<float>(scale) * number_of(half_scale),
+          static_cast<float>(minimum) * number_of(half_minimum)};
 }
 
 /** Blocks of 32 in order: exact sums of integers, one fused multiplication of each with both scales. */
@@ -62,13 +81,16 @@ float defined_product(const Problem& problem, const float* activations, const st
   for (size_t block = 0; block < problem.shape.inputs; block += block_inputs) {
     float largest = 0;
     for (size_t i = 0; i < block_inputs; ++i) largest = std::fmax(largest, std::fabs(activations[block + i]));
+    int32_t product = 0;
     int32_t sum = 0;
     for (size_t i = 0; i < block_inputs; ++i) {
-      const int32_t weight = weight_of(problem.shape, weights + block / block_inputs * problem.shape.block_bytes(), i);
-      sum += weight * static_cast<int32_t>(std::nearbyint(activations[block + i] * (127.0F / largest)));
+      const auto activation = static_cast<int32_t>(std::nearbyint(activations[block + i] * (127.0F / largest)));
+      product += weight_of(problem.shape, weights, block + i).value * activation;
+      sum += activation;
     }
-    const float weight_scale = std::ldexp(1024 + (half_scale & 1023), (half_scale >> 10) - 25);
-    total = std::fma(static_cast<float>(sum), weight_scale * (largest / 127.0F), total);
+    const auto [value, scale, minimum] = weight_of(problem.shape, weights, block);
+    total = std::fma(static_cast<float>(product), scale * (largest / 127.0F), total);
+    total = std::fma(minimum, -(largest / 127.0F) * static_cast<float>(sum), total);
   }
   return total;
 }
@@ -96,9 +118,8 @@ size_t differences(const KernelSet& set, const Problem& problem) {
   for (size_t i = 0; i < found.size(); ++i) {
     const size_t row = i / problem.shape.outputs;
     const size_t output = i % problem.shape.outputs;
-    const size_t weights = output * problem.shape.inputs / block_inputs * problem.shape.block_bytes();
-    float expected =
-        defined_product(problem, &problem.activations[row * problem.shape.inputs], &problem.weights[weights]);
+    float expected = defined_product(problem, &problem.activations[row * problem.shape.inputs],
+                                     &problem.weights[output * problem.shape.row_bytes()]);
     if (problem.shape.adds) expected += problem.addend[i];
     count += std::memcmp(&found[i], &expected, sizeof(expected)) != 0;
   }
@@ -220,12 +241,13 @@ double cell_attention_error(const KernelSet& set, size_t head_size, size_t count
 int main() {
   std::mt19937 random(1);
   std::vector<Problem> problems;
-  for (const auto type : {PackedType::q8_0, PackedType::q4_0}) {
-    for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({96, 37, rows, type}, random));
+  for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q4_k}) {
+    const size_t inputs = type == PackedType::q4_k ? 512 : 96;
+    for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({inputs, 37, rows, type}, random));
     problems.push_back(problem_of({3072, 48, 12, type}, random));
-    problems.push_back(problem_of({32, 1, 1, type}, random));
+    problems.push_back(problem_of({type == PackedType::q4_k ? 256U : 32U, 1, 1, type}, random));
     // Two panels of which the second is not full, and nothing to add to.
-    for (size_t rows = 1; rows <= 7; ++rows) problems.push_back(problem_of({96, 27, rows, type, false}, random));
+    for (size_t rows = 1; rows <= 7; ++rows) problems.push_back(problem_of({inputs, 27, rows, type, false}, random));
   }
   for (const auto* set : {&avx2, &avxvnni, &avx512vnni}) {
     size_t products = 0;

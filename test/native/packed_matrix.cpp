@@ -21,8 +21,9 @@ std::vector<std::byte> random_bytes(size_t count, std::mt19937& generator) {
 /** Differences after parts of any place and size have been read and replaced. */
 size_t differences(const PackedShape& shape, std::mt19937& generator) {
   const auto [type, inputs, outputs] = shape;
-  const size_t block_bytes = type == PackedType::q8_0 ? 34 : 18;
-  const size_t size = inputs / block_inputs * block_bytes * outputs;
+  const size_t unit_inputs = type == PackedType::q4_k ? 256 : 32;
+  const size_t unit_bytes = type == PackedType::q8_0 ? 34 : type == PackedType::q4_0 ? 18 : 144;
+  const size_t size = inputs / unit_inputs * unit_bytes * outputs;
   const PackedMemory memory(shape.bytes());
   PackedMatrix matrix(shape, memory.data());
   std::vector<std::byte> expected = random_bytes(size, generator);
@@ -61,9 +62,10 @@ int main() {
   std::mt19937 generator(1);
   size_t different = 0;
   size_t matrices = 0;
-  for (const size_t inputs : {32, 96, 896}) {
+  for (const size_t inputs : {32, 96, 256, 768, 896}) {
     for (const size_t outputs : {1, 15, 16, 17, 50}) {
-      for (const auto type : {PackedType::q8_0, PackedType::q4_0}) {
+      for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q4_k}) {
+        if (type == PackedType::q4_k && inputs % 256 != 0) continue;
         different += differences({type, inputs, outputs}, generator);
         ++matrices;
       }

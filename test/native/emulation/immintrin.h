@@ -47,6 +47,9 @@ inline Integers512 load_si512(const void* memory) {
   const auto* halves = static_cast<const __m256i*>(memory);
   return {{_mm256_load_si256(halves), _mm256_load_si256(halves + 1)}};
 }
+inline Integers512 cvtepu8_epi32(__m128i a) {
+  return {{_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8))}};
+}
 inline Floats512 cvtepi32_ps(const Integers512& a) {
   return {{_mm256_cvtepi32_ps(a.halves[0]), _mm256_cvtepi32_ps(a.halves[1])}};
 }
@@ -99,6 +102,7 @@ inline void storeu_ps(float* target, const Floats512& a) {
 #define _mm512_set1_epi32 emulation::set1_epi32
 #define _mm512_set1_ps emulation::set1_ps
 #define _mm512_load_si512 emulation::load_si512
+#define _mm512_cvtepu8_epi32 emulation::cvtepu8_epi32
 #define _mm512_cvtepi32_ps emulation::cvtepi32_ps
 #define _mm512_cvtph_ps emulation::cvtph_ps
 #define _mm512_cvtps_ph emulation::cvtps_ph
