@@ -63,9 +63,9 @@ const WRITE_WEIGHT: Record<Type, WriteWeight> = {
     const eighth = Math.floor((index % 256) / BLOCK)
     bytes.writeUInt16LE(SMALL_SCALE_BITS, block)
     bytes.writeUInt16LE(SCALE_BITS - 0x400, block + 2)
-    // About eight scales, so that the weights lie on both sides of zero as those of models do.
+    // Seven and a half scales: the weights lie on both sides of zero, as those of models do.
     const scale = (Math.floor(index / BLOCK) * 29 + 35) % 64
-    const minimum = scale ^ 1
+    const minimum = Math.round((scale * 15) / 16)
     setScales(bytes.subarray(block + 4), eighth, scale, minimum)
     setBits(bytes, block + 16 + (eighth >> 1) * BLOCK + (index % BLOCK), eighth % 2 === 0 ? 0 : 4, (value >> 4) + 8)
     return [((value >> 4) + 8) * scale * SMALL_SCALE, (minimum * SCALE) / 2]
