@@ -49,6 +49,13 @@ struct Avx2 : AvxFloats {
       }
     }
   }
+  /** Of the even or the odd bytes. */
+  static Weights with_upper_bits(Weights lower, const uint8_t* line, size_t place, size_t step) {
+    const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
+    const auto from = static_cast<int>(8 * step + 2 * place);  // the first of the two bits, which are to be bits 4 and 5
+    const __m256i bits = from < 4 ? _mm256_slli_epi16(bytes, 4 - from) : _mm256_srli_epi16(bytes, from - 4);
+    return _mm256_or_si256(lower, _mm256_and_si256(bits, _mm256_set1_epi16(0x30)));
+  }
   static Activations load_activations(const int16_t* values, size_t step) {
     return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(values + 2 * step)));
   }

@@ -36,6 +36,12 @@ struct Avx512Vnni {
     if constexpr (Type == PackedType::q8_0) return bytes;
     return _mm512_and_si512(step == 0 ? bytes : _mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(0xf));
   }
+  static Weights with_upper_bits(Weights lower, const uint8_t* line, size_t place, size_t) {
+    const __m512i bytes = _mm512_load_si512(line);
+    const auto from = static_cast<int>(2 * place);  // the first of the two bits, which are to be bits 4 and 5
+    const __m512i bits = from < 4 ? _mm512_slli_epi16(bytes, 4 - from) : _mm512_srli_epi16(bytes, from - 4);
+    return _mm512_or_si512(lower, _mm512_and_si512(bits, _mm512_set1_epi8(0x30)));
+  }
   static Activations load_activations(const int8_t* values, size_t) {
     int32_t quad;
     std::memcpy(&quad, values, sizeof(quad));
@@ -50,6 +56,9 @@ struct Avx512Vnni {
   }
   static Floats load_bytes(const uint8_t* bytes) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
+  }
+  static Floats load_signed_bytes(const uint8_t* bytes) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
   }
   static void store_halves(uint16_t* target, Floats values) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));

@@ -20,6 +20,9 @@ struct AvxFloats {
   static Floats load_bytes(const uint8_t* bytes) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))));
   }
+  static Floats load_signed_bytes(const uint8_t* bytes) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))));
+  }
   static void store_halves(uint16_t* target, Floats values) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
   }

@@ -4,7 +4,7 @@
 
 namespace tandem::kernels {
 
-/** Inputs that share a scale, in the weights (ggml's q8_0, q4_0 and q4_K) as in the activations. */
+/** Inputs that share a scale, in the weights (ggml's q8_0, q4_0, q4_K and q6_K) as in the activations. */
 constexpr size_t block_inputs = 32;
 /** Outputs that are computed side by side, one in each lane of the vectors. */
 constexpr size_t panel_outputs = 16;
@@ -13,16 +13,23 @@ constexpr size_t quad_inputs = 4;
 constexpr size_t block_quads = block_inputs / quad_inputs;
 
 /**
- * The types of weights that can be packed, by ggml's names. q8_0 and q4_0 have a scale in half precision for 32 inputs; q4_K
- * has a scale and a minimum of 6 bits for them, and for 256 inputs a factor of all scales and one of all minimums.
+ * The types of weights that can be packed, by ggml's names. q8_0 and q4_0 have a scale in half precision for 32 inputs. For
+ * these q4_K has a scale and a minimum of 6 bits, and q6_K two scales of 8 bits for 16 each; both have factors of all of them
+ * for 256 inputs, a super-block.
  */
-enum class PackedType { q8_0, q4_0, q4_k };
+enum class PackedType { q8_0, q4_0, q4_k, q6_k };
 
-/** Blocks that q4_K has factors for, which ggml calls a super-block. */
+constexpr bool has_superblocks(PackedType type) { return type == PackedType::q4_k || type == PackedType::q6_k; }
 constexpr size_t superblock_blocks = 8;
 
 /** Lines of a block. */
-constexpr size_t lines_of(PackedType type) { return type == PackedType::q8_0 ? 8 : 4; }
+constexpr size_t lines_of(PackedType type) {
+  switch (type) {
+    case PackedType::q8_0: return 8;
+    case PackedType::q6_k: return 6;
+    default: return 4;
+  }
+}
 
 /**
  * 32 inputs of 16 rows of a matrix, in the order in which a product reads them. Every line is one vector of 64 bytes. In q8_0
@@ -49,20 +56,30 @@ template <PackedType Type>
 struct PackedScales {
   uint16_t halves[panel_outputs];
 };
-/** A weight is `scale * value - minimum`, each times its factor. */
+/** In q4_K weights are `scale * value - minimum`, in q6_K every half of the inputs has a signed scale; each times a factor. */
+struct PackedSuperblockScales {
+  uint8_t bytes[2][panel_outputs];
+};
 template <>
-struct PackedScales<PackedType::q4_k> {
-  uint8_t scales[panel_outputs];
-  uint8_t minimums[panel_outputs];
-};
+struct PackedScales<PackedType::q4_k> : PackedSuperblockScales {};
+template <>
+struct PackedScales<PackedType::q6_k> : PackedSuperblockScales {};
 constexpr size_t scale_bytes = sizeof(PackedScales<PackedType::q8_0>);
-static_assert(scale_bytes == sizeof(PackedScales<PackedType::q4_k>), "blocks of all types have as many bytes of scales");
+static_assert(scale_bytes == sizeof(PackedSuperblockScales), "blocks of all types have as many bytes of scales");
 
-/** The factors of each of the 16 rows in 8 blocks, half precision. */
+/** A factor of each of the 16 rows in 8 blocks, half precision. */
 struct PackedFactors {
-  uint16_t scales[panel_outputs];
-  uint16_t minimums[panel_outputs];
+  uint16_t halves[panel_outputs];
 };
+
+/** Of the scales, and in q4_K of the minimums. */
+constexpr size_t factors_of(PackedType type) {
+  switch (type) {
+    case PackedType::q4_k: return 2;
+    case PackedType::q6_k: return 1;
+    default: return 0;
+  }
+}
 
 /**
  * 16 rows of a matrix: first the blocks along the inputs, then their scales, then factors of these; as many bytes as in the
@@ -79,7 +96,7 @@ constexpr size_t cache_line = 64;
 
 /** A multiple of a cache line, so that no vector of weights lies across two. */
 constexpr size_t panel_bytes(PackedType type, size_t blocks) {
-  const size_t factors = type == PackedType::q4_k ? blocks / superblock_blocks * sizeof(PackedFactors) : 0;
+  const size_t factors = blocks / superblock_blocks * factors_of(type) * sizeof(PackedFactors);
   const size_t bytes = blocks * (lines_of(type) * cache_line + scale_bytes) + factors;
   return (bytes + cache_line - 1) / cache_line * cache_line;
 }
@@ -89,8 +106,9 @@ template <typename Value>
 struct QuantizedBlock {
   Value values[block_inputs];
   float scale;
-  int32_t correction;  // -128 times the sum of the values
-  float negated_sum;   // of the activations
+  int32_t correction;    // -128 times the sum of the values
+  float negated_sum;     // of the activations
+  int16_t half_sums[2];  // of the values
 };
 /** Of any instruction set. */
 constexpr size_t most_quantized_block_bytes = sizeof(QuantizedBlock<int16_t>);

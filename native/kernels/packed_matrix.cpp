@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/q4_k_block.h"
+#include "kernels/superblock.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -14,12 +14,12 @@ namespace tandem::kernels {
 
 namespace {
 
-/** A unit is what ggml calls a block: of q8_0 and q4_0 a scale in half precision and the weights, of q4_K eight such blocks. */
-constexpr size_t unit_blocks(PackedType type) { return type == PackedType::q4_k ? superblock_blocks : 1; }
+/** A unit is what ggml calls a block: a scale in half precision and the weights, or a super-block. */
+constexpr size_t unit_blocks(PackedType type) { return has_superblocks(type) ? superblock_blocks : 1; }
 constexpr size_t unit_bytes(PackedType type) {
-  return type == PackedType::q4_k ? Q4KBlock::file_bytes : sizeof(uint16_t) + lines_of(type) * quad_inputs;
+  return has_superblocks(type) ? superblock_bytes(type) : sizeof(uint16_t) + lines_of(type) * quad_inputs;
 }
-constexpr size_t most_unit_bytes = unit_bytes(PackedType::q4_k);
+constexpr size_t most_unit_bytes = unit_bytes(PackedType::q6_k);
 
 /** Weights of q8_0 are packed as `weight + 128`, which flips the first bit; q4_0 has its `weight + 8` already. */
 uint32_t flipped_bits(PackedType type) { return type == PackedType::q8_0 ? 0x80808080U : 0; }
@@ -76,12 +76,16 @@ void prefetch(const std::byte* rows, size_t bytes) {
 #endif
 }
 
-/** The weights of a unit without their scales, as a line of the panel has them but for the flipped bits. */
+/** One of the weights of a block without its scale, from a quad after another of its lines. */
 int value_of(PackedType type, const std::byte* values, size_t input) {
   if (type == PackedType::q8_0) return static_cast<int8_t>(values[input]);
   constexpr size_t half = block_inputs / 2;
   const auto byte = std::to_integer<int>(values[input % half]);
-  return input < half ? byte & 0xf : byte >> 4;
+  const int lower = input < half ? byte & 0xf : byte >> 4;
+  if (type == PackedType::q4_0) return lower - 8;
+  if (type == PackedType::q4_k) return lower;
+  const auto upper = std::to_integer<int>(values[half + input % 8]) >> 2 * (input / 8) & 3;
+  return (lower | upper << 4) - 32;
 }
 
 /** Where one unit of one row is packed. */
@@ -90,22 +94,22 @@ class PackedPlace {
   PackedPlace(const PackedShape& shape, std::byte* panel, size_t output, size_t unit)
       : type_(shape.type), first_(unit * unit_blocks(shape.type)), output_(output % panel_outputs), lines_(panel) {
     scales_ = lines_ + shape.blocks() * lines_of(type_) * cache_line;
-    factors_ = reinterpret_cast<PackedFactors*>(scales_ + shape.blocks() * scale_bytes) + first_ / superblock_blocks;
+    factors_ = reinterpret_cast<PackedFactors*>(scales_ + shape.blocks() * scale_bytes) + unit * factors_of(type_);
   }
 
   void get(std::byte* unit) const {
-    if (type_ == PackedType::q4_k) {
-      get_q4_k().to_file(unit);
+    if (has_superblocks(type_)) {
+      get_superblock().to_file(type_, unit);
     } else {
       std::memcpy(unit, scale(), sizeof(uint16_t));
       get_values(0, unit + sizeof(uint16_t));
     }
   }
   void set(const std::byte* unit) {
-    if (type_ == PackedType::q4_k) {
-      const auto block = Q4KBlock::from_file(unit);
-      set_scales(block, 0);
-      for (size_t i = 0; i < superblock_blocks; ++i) set_values(i, block.values[i]);
+    if (has_superblocks(type_)) {
+      const auto superblock = Superblock::from_file(type_, unit);
+      set_scales(superblock, 0);
+      for (size_t i = 0; i < superblock_blocks; ++i) set_values(i, superblock.values[i]);
     } else {
       std::memcpy(scale(), unit, sizeof(uint16_t));
       set_values(0, unit + sizeof(uint16_t));
@@ -113,32 +117,29 @@ class PackedPlace {
   }
   /** The same of this row and the three after it, whose units are `stride` bytes apart. */
   void set_four(const std::byte* unit, size_t stride) {
-    if (type_ == PackedType::q4_k) return set_four_q4_k(unit, stride);
+    if (has_superblocks(type_)) return set_four_superblocks(unit, stride);
     for (size_t row = 0; row < 4; ++row) std::memcpy(scale() + row * sizeof(uint16_t), unit + row * stride, sizeof(uint16_t));
-    for (size_t line = 0; line < lines_of(type_); line += 4) {
-      transpose_quads(unit + sizeof(uint16_t) + line * quad_inputs, stride, flipped_bits(type_), at(0, line));
-    }
+    set_four_values(0, unit + sizeof(uint16_t), stride);
   }
   /** The values that the unit stands for, computed as ggml does. */
   void unpack(float* values) const {
-    if (type_ == PackedType::q4_k) return unpack_q4_k(values);
+    if (has_superblocks(type_)) return unpack_superblock(values);
     std::byte bytes[block_inputs];
     get_values(0, bytes);
     uint16_t half;
     std::memcpy(&half, scale(), sizeof(half));
     const float factor = from_half(half);
-    const int surplus = type_ == PackedType::q4_0 ? 8 : 0;
-    for (size_t i = 0; i < block_inputs; ++i) values[i] = factor * static_cast<float>(value_of(type_, bytes, i) - surplus);
+    for (size_t i = 0; i < block_inputs; ++i) values[i] = factor * static_cast<float>(value_of(type_, bytes, i));
   }
 
  private:
-  using Scales = PackedScales<PackedType::q4_k>;
-
-  std::byte* at(size_t block, size_t line) const {
-    return lines_ + ((first_ + block) * lines_of(type_) + line) * cache_line + output_ * quad_inputs;
+  std::byte* at(size_t block, size_t line, size_t row = 0) const {
+    return lines_ + ((first_ + block) * lines_of(type_) + line) * cache_line + (output_ + row) * quad_inputs;
   }
   std::byte* scale() const { return scales_ + first_ * scale_bytes + output_ * sizeof(uint16_t); }
-  Scales& scales_of(size_t block) const { return reinterpret_cast<Scales*>(scales_)[first_ + block]; }
+  PackedSuperblockScales& scales_of(size_t block) const {
+    return reinterpret_cast<PackedSuperblockScales*>(scales_)[first_ + block];
+  }
 
   void get_values(size_t block, std::byte* values) const {
     for (size_t line = 0; line < lines_of(type_); ++line) {
@@ -150,42 +151,52 @@ class PackedPlace {
       copy_flipped(values + line * quad_inputs, flipped_bits(type_), at(block, line));
     }
   }
-
-  Q4KBlock get_q4_k() const {
-    Q4KBlock block;
-    block.scale_factor = factors_->scales[output_];
-    block.minimum_factor = factors_->minimums[output_];
-    for (size_t i = 0; i < superblock_blocks; ++i) {
-      block.scales[i] = scales_of(i).scales[output_];
-      block.minimums[i] = scales_of(i).minimums[output_];
-      get_values(i, block.values[i]);
+  void set_four_values(size_t block, const std::byte* values, size_t stride) {
+    size_t line = 0;
+    for (; line + 4 <= lines_of(type_); line += 4) {
+      transpose_quads(values + line * quad_inputs, stride, flipped_bits(type_), at(block, line));
     }
-    return block;
+    for (; line < lines_of(type_); ++line) {
+      for (size_t row = 0; row < 4; ++row) {
+        std::memcpy(at(block, line, row), values + row * stride + line * quad_inputs, quad_inputs);
+      }
+    }
+  }
+
+  Superblock get_superblock() const {
+    Superblock superblock{};
+    for (size_t i = 0; i < factors_of(type_); ++i) superblock.factors[i] = factors_[i].halves[output_];
+    for (size_t i = 0; i < superblock_blocks; ++i) {
+      for (size_t part = 0; part < 2; ++part) superblock.scales[i][part] = scales_of(i).bytes[part][output_];
+      get_values(i, superblock.values[i]);
+    }
+    return superblock;
   }
   /** All but the values, of a row that many behind this one. */
-  void set_scales(const Q4KBlock& block, size_t row) {
-    factors_->scales[output_ + row] = block.scale_factor;
-    factors_->minimums[output_ + row] = block.minimum_factor;
+  void set_scales(const Superblock& superblock, size_t row) {
+    for (size_t i = 0; i < factors_of(type_); ++i) factors_[i].halves[output_ + row] = superblock.factors[i];
     for (size_t i = 0; i < superblock_blocks; ++i) {
-      scales_of(i).scales[output_ + row] = block.scales[i];
-      scales_of(i).minimums[output_ + row] = block.minimums[i];
+      for (size_t part = 0; part < 2; ++part) scales_of(i).bytes[part][output_ + row] = superblock.scales[i][part];
     }
   }
-  void set_four_q4_k(const std::byte* unit, size_t stride) {
-    Q4KBlock rows[4];
+  void set_four_superblocks(const std::byte* unit, size_t stride) {
+    Superblock rows[4];
     for (size_t row = 0; row < 4; ++row) {
-      rows[row] = Q4KBlock::from_file(unit + row * stride);
+      rows[row] = Superblock::from_file(type_, unit + row * stride);
       set_scales(rows[row], row);
     }
-    for (size_t i = 0; i < superblock_blocks; ++i) transpose_quads(rows[0].values[i], sizeof(Q4KBlock), 0, at(i, 0));
+    for (size_t i = 0; i < superblock_blocks; ++i) set_four_values(i, rows[0].values[i], sizeof(Superblock));
   }
-  void unpack_q4_k(float* values) const {
-    const Q4KBlock block = get_q4_k();
+  void unpack_superblock(float* values) const {
+    const Superblock superblock = get_superblock();
+    const float factor = from_half(superblock.factors[0]);
     for (size_t i = 0; i < superblock_blocks; ++i) {
-      const float factor = from_half(block.scale_factor) * block.scales[i];
-      const float minimum = from_half(block.minimum_factor) * block.minimums[i];
+      const auto& [first, second] = superblock.scales[i];
+      const float minimum = type_ == PackedType::q4_k ? from_half(superblock.factors[1]) * second : 0;
       for (size_t j = 0; j < block_inputs; ++j, ++values) {
-        *values = factor * static_cast<float>(value_of(type_, block.values[i], j)) - minimum;
+        const float scale = type_ == PackedType::q4_k ? static_cast<float>(first)
+                                                      : static_cast<int8_t>(j < block_inputs / 2 ? first : second);
+        *values = factor * scale * static_cast<float>(value_of(type_, superblock.values[i], j)) - minimum;
       }
     }
   }

@@ -3,7 +3,7 @@
 
 namespace tandem::kernels {
 
-/** What a matrix to pack is: `inputs` is a multiple of 32, of q4_K of 256. */
+/** What a matrix to pack is: `inputs` is a multiple of 32, of types with super-blocks of 256. */
 struct PackedShape {
   PackedType type;
   size_t inputs;

@@ -9,6 +9,16 @@
 // everybody. Hence templates over a type of that very file, and no standard containers or algorithms.
 namespace tandem::kernels {
 
+/** In which order the quads of a block are multiplied: those that share a scale form a part of it. */
+template <PackedType Type>
+struct ProductOrder {
+  static constexpr size_t parts = Type == PackedType::q6_k ? 2 : 1;
+  /** Without those of upper bits. */
+  static constexpr size_t lines = Type == PackedType::q8_0 ? 8 : 4;
+  /** Of a part in a line. */
+  static constexpr size_t quads = block_quads / lines / parts;
+};
+
 /**
  * `InstructionSet` has
  *   lanes                 outputs of a vector, 8 or 16
@@ -20,7 +30,8 @@ namespace tandem::kernels {
  *   load_weights<Type>    of a line, with as many steps as it has for all of its quads
  *   Integers, Floats      vectors with a lane for each output
  *   dot(sums, w, a)       adds the products of a step, exactly
- *   load_bytes            `lanes` of them as floats
+ *   with_upper_bits(w, line, place, step)   adds the two upper bits of a quad, which has that place in the bytes of the line
+ *   load_bytes, load_signed_bytes           `lanes` of them as floats
  */
 template <typename InstructionSet>
 struct Packed {
@@ -39,10 +50,13 @@ struct Packed {
       case PackedType::q8_0: return multiply_matrix<PackedType::q8_0>(product);
       case PackedType::q4_0: return multiply_matrix<PackedType::q4_0>(product);
       case PackedType::q4_k: return multiply_matrix<PackedType::q4_k>(product);
+      case PackedType::q6_k: return multiply_matrix<PackedType::q6_k>(product);
     }
   }
 
  private:
+  static constexpr size_t half_inputs = block_inputs / 2;
+
   static void quantize_block(const float* values, Block& block) {
     // The largest size as an integer: floats order like their bits, and so NaN and infinity are the largest of all.
     int32_t largest_bits = 0;
@@ -59,13 +73,15 @@ struct Packed {
     const float inverse = largest < smallest ? 0.0F : 127.0F / largest;
     block.scale = largest / 127.0F;
     int32_t rounded[block_inputs];
-    int32_t sum = 0;
+    int32_t sums[2] = {};
     for (size_t i = 0; i < block_inputs; ++i) {
       // A block with NaN or infinity has a scale that makes every product one of them, whatever its values.
       const float value = largest_bits < 0x7f800000 ? values[i] * inverse : 0.0F;
       rounded[i] = static_cast<int32_t>(std::nearbyintf(value));
-      sum += rounded[i];
+      sums[i / half_inputs] += rounded[i];
     }
+    for (size_t half = 0; half < 2; ++half) block.half_sums[half] = static_cast<int16_t>(sums[half]);
+    const int32_t sum = sums[0] + sums[1];
     block.correction = -128 * sum;
     block.negated_sum = block.scale * static_cast<float>(-sum);
     Set::store_values(block.values, rounded);
@@ -143,7 +159,7 @@ struct Packed {
                              float (&result)[Rows][Panels * panel_outputs]) {
     constexpr size_t panel_vectors = panel_outputs / Set::lanes;
     constexpr size_t vectors = Panels * panel_vectors;
-    constexpr size_t lines = lines_of(Type);
+    using Order = ProductOrder<Type>;
     Panel<Type> panels[Panels];
     for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at<Type>(piece.panels, i, product.blocks);
     const size_t stride = product.activation_stride;
@@ -157,40 +173,50 @@ struct Packed {
       const auto block_of = [&](size_t row) -> const Block& {
         return reinterpret_cast<const Block*>(rows + row * stride)[at];
       };
-      typename Set::Integers sums[Rows][vectors];
-      for (size_t row = 0; row < Rows; ++row) {
-        for (auto& sum : sums[row]) sum = Set::broadcast(correction<Type>(block_of(row)));
-      }
       const auto fetch_ahead = [&] {
         for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
       };
       fetch_ahead();
+#pragma GCC unroll 2
+      for (size_t part = 0; part < Order::parts; ++part) {
+        typename Set::Integers sums[Rows][vectors];
+        for (size_t row = 0; row < Rows; ++row) {
+          for (auto& sum : sums[row]) sum = Set::broadcast(correction<Type>(block_of(row), part));
+        }
 #pragma GCC unroll 8
-      for (size_t line = 0; line < lines; ++line) {
-        fetch_ahead();
+        for (size_t line = 0; line < Order::lines; ++line) {
+          if (part * Order::lines + line < lines_of(Type)) fetch_ahead();
 #pragma GCC unroll 4
-        for (size_t step = 0; step < block_quads / lines * Set::steps; ++step) {
-          const size_t quad = line + step / Set::steps * lines;
-          typename Set::Weights weights[vectors];
-          for (size_t v = 0; v < vectors; ++v) {
-            const auto& bytes = panels[v / panel_vectors].blocks[at].lines[line];
-            weights[v] = Set::template load_weights<Type>(bytes[v % panel_vectors * Set::lanes], step);
-          }
-          for (size_t row = 0; row < Rows; ++row) {
-            const auto* values = block_of(row).values + quad * quad_inputs;
-            const auto activations = Set::load_activations(values, step % Set::steps);
-            for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::dot(sums[row][v], weights[v], activations);
+          for (size_t step = 0; step < Order::quads * Set::steps; ++step) {
+            const size_t place = part * Order::quads + step / Set::steps;  // of the quad in the line
+            const size_t quad = line + place * Order::lines;
+            typename Set::Weights weights[vectors];
+            for (size_t v = 0; v < vectors; ++v) {
+              const auto& lines_of_block = panels[v / panel_vectors].blocks[at].lines;
+              const size_t output = v % panel_vectors * Set::lanes;
+              const size_t in_quad = step % Set::steps;
+              weights[v] = Set::template load_weights<Type>(lines_of_block[line][output], place * Set::steps + in_quad);
+              if constexpr (Type == PackedType::q6_k) {
+                const auto* upper = lines_of_block[Order::lines + quad % 2][output];
+                weights[v] = Set::with_upper_bits(weights[v], upper, quad / 2, in_quad);
+              }
+            }
+            for (size_t row = 0; row < Rows; ++row) {
+              const auto activations =
+                  Set::load_activations(block_of(row).values + quad * quad_inputs, step % Set::steps);
+              for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::dot(sums[row][v], weights[v], activations);
+            }
           }
         }
-      }
-      for (size_t v = 0; v < vectors; ++v) {
-        const auto scales = load_scales(panels[v / panel_vectors], at, v % panel_vectors * Set::lanes);
-        for (size_t row = 0; row < Rows; ++row) {
-          const auto both = Set::multiply(scales.scale, Set::broadcast(block_of(row).scale));
-          totals[row][v] = Set::multiply_add(Set::to_floats(sums[row][v]), both, totals[row][v]);
-          if constexpr (Type == PackedType::q4_k) {
-            const auto negated_sum = Set::broadcast(block_of(row).negated_sum);
-            totals[row][v] = Set::multiply_add(scales.minimum, negated_sum, totals[row][v]);
+        for (size_t v = 0; v < vectors; ++v) {
+          const auto scales = load_scales(panels[v / panel_vectors], at, part, v % panel_vectors * Set::lanes);
+          for (size_t row = 0; row < Rows; ++row) {
+            const auto both = Set::multiply(scales.scale, Set::broadcast(block_of(row).scale));
+            totals[row][v] = Set::multiply_add(Set::to_floats(sums[row][v]), both, totals[row][v]);
+            if constexpr (Type == PackedType::q4_k) {
+              const auto negated_sum = Set::broadcast(block_of(row).negated_sum);
+              totals[row][v] = Set::multiply_add(scales.minimum, negated_sum, totals[row][v]);
+            }
           }
         }
       }
@@ -214,25 +240,30 @@ struct Packed {
   };
 
   template <PackedType Type>
-  static Scales load_scales(const Panel<Type>& panel, size_t block, size_t output) {
+  static Scales load_scales(const Panel<Type>& panel, size_t block, size_t part, size_t output) {
     const auto& scales = panel.scales[block];
+    const auto* factors = panel.factors + block / superblock_blocks * factors_of(Type);
     if constexpr (Type == PackedType::q4_k) {
-      const auto& factors = panel.factors[block / superblock_blocks];
-      return {Set::multiply(Set::load_bytes(scales.scales + output), Set::load_halves(factors.scales + output)),
-              Set::multiply(Set::load_bytes(scales.minimums + output), Set::load_halves(factors.minimums + output))};
+      return {Set::multiply(Set::load_bytes(scales.bytes[0] + output), Set::load_halves(factors[0].halves + output)),
+              Set::multiply(Set::load_bytes(scales.bytes[1] + output), Set::load_halves(factors[1].halves + output))};
+    } else if constexpr (Type == PackedType::q6_k) {
+      const auto scale = Set::multiply(Set::load_signed_bytes(scales.bytes[part] + output),
+                                       Set::load_halves(factors->halves + output));
+      return {scale, scale};
     } else {
       const auto scale = Set::load_halves(scales.halves + output);
       return {scale, scale};
     }
   }
 
-  /** What the surplus of the weights amounts to, 128 or 8 times the sum of the activations, with its sign turned. */
+  /** What the surplus of the weights amounts to, a multiple of the sum of the activations, with its sign turned. */
   template <PackedType Type>
-  static int32_t correction(const Block& block) {
+  static int32_t correction(const Block& block, size_t part) {
     switch (Type) {
       case PackedType::q8_0: return block.correction;
       case PackedType::q4_0: return block.correction / 16;
       case PackedType::q4_k: return 0;
+      case PackedType::q6_k: return -32 * block.half_sums[part];
     }
   }
 };

@@ -22,8 +22,18 @@ struct Shape {
   PackedType type = PackedType::q8_0;
   bool adds = true;
 
-  size_t unit_inputs() const { return type == PackedType::q4_k ? 256 : 32; }
-  size_t unit_bytes() const { return type == PackedType::q8_0 ? 34 : type == PackedType::q4_0 ? 18 : 144; }
+  size_t unit_inputs() const { return has_superblocks(type) ? 256 : 32; }
+  size_t unit_bytes() const {
+    switch (type) {
+      case PackedType::q8_0: return 34;
+      case PackedType::q4_0: return 18;
+      case PackedType::q4_k: return 144;
+      case PackedType::q6_k: return 210;
+    }
+    return 0;
+  }
+  /** Inputs that share a scale. */
+  size_t scaled_inputs() const { return type == PackedType::q6_k ? 16 : 32; }
   size_t row_bytes() const { return inputs / unit_inputs() * unit_bytes(); }
 };
 
@@ -45,7 +55,7 @@ Problem problem_of(const Shape& shape, std::mt19937& random) {
   problem.weights.resize(shape.outputs * shape.row_bytes());
   for (auto& byte : problem.weights) byte = static_cast<std::byte>(random() % 3 == 0 ? 0x80 : random() % 256);
   for (size_t i = 0; i < problem.weights.size(); i += shape.unit_bytes()) {
-    std::memcpy(&problem.weights[i], &half_scale, sizeof(half_scale));
+    std::memcpy(&problem.weights[i + (shape.type == PackedType::q6_k ? 208 : 0)], &half_scale, sizeof(half_scale));
     if (shape.type == PackedType::q4_k) std::memcpy(&problem.weights[i + 2], &half_minimum, sizeof(half_minimum));
   }
   for (size_t i = 0; i < shape.rows * shape.inputs; ++i) problem.activations.push_back(normal(random));
@@ -69,6 +79,13 @@ Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
   if (shape.type == PackedType::q8_0) return {static_cast<int8_t>(unit[2 + at]), number_of(half_scale), 0};
   if (shape.type == PackedType::q4_0) return {half(2 + at % 16, at / 16) - 8, number_of(half_scale), 0};
   const size_t eighth = input % 256 / block_inputs;
+  if (shape.type == PackedType::q6_k) {
+    const size_t in_half = eighth % 4;
+    const int32_t lower = half(eighth / 4 * 64 + in_half % 2 * 32 + at, in_half / 2);
+    const auto upper = static_cast<int32_t>(byte(128 + eighth / 4 * 32 + at) >> 2 * in_half & 3);
+    const auto scale = static_cast<int8_t>(unit[192 + input % 256 / 16]);
+    return {lower + 16 * upper - 32, static_cast<float>(scale) * number_of(half_scale), 0};
+  }
   const uint32_t scale = eighth < 4 ? byte(4 + eighth) & 63 : (byte(8 + eighth) & 15) | byte(eighth) >> 6 << 4;
   const uint32_t minimum = eighth < 4 ? byte(8 + eighth) & 63 : byte(8 + eighth) >> 4 | byte(4 + eighth) >> 6 << 4;
   return {half(16 + eighth / 2 * 32 + at, eighth % 2), static_cast<float>(scale) * number_of(half_scale),
@@ -81,16 +98,18 @@ float defined_product(const Problem& problem, const float* activations, const st
   for (size_t block = 0; block < problem.shape.inputs; block += block_inputs) {
     float largest = 0;
     for (size_t i = 0; i < block_inputs; ++i) largest = std::fmax(largest, std::fabs(activations[block + i]));
-    int32_t product = 0;
-    int32_t sum = 0;
-    for (size_t i = 0; i < block_inputs; ++i) {
-      const auto activation = static_cast<int32_t>(std::nearbyint(activations[block + i] * (127.0F / largest)));
-      product += weight_of(problem.shape, weights, block + i).value * activation;
-      sum += activation;
+    for (size_t part = block; part < block + block_inputs; part += problem.shape.scaled_inputs()) {
+      int32_t product = 0;
+      int32_t sum = 0;
+      for (size_t i = part; i < part + problem.shape.scaled_inputs(); ++i) {
+        const auto activation = static_cast<int32_t>(std::nearbyint(activations[i] * (127.0F / largest)));
+        product += weight_of(problem.shape, weights, i).value * activation;
+        sum += activation;
+      }
+      const auto [value, scale, minimum] = weight_of(problem.shape, weights, part);
+      total = std::fma(static_cast<float>(product), scale * (largest / 127.0F), total);
+      total = std::fma(minimum, -(largest / 127.0F) * static_cast<float>(sum), total);
     }
-    const auto [value, scale, minimum] = weight_of(problem.shape, weights, block);
-    total = std::fma(static_cast<float>(product), scale * (largest / 127.0F), total);
-    total = std::fma(minimum, -(largest / 127.0F) * static_cast<float>(sum), total);
   }
   return total;
 }
@@ -241,11 +260,11 @@ double cell_attention_error(const KernelSet& set, size_t head_size, size_t count
 int main() {
   std::mt19937 random(1);
   std::vector<Problem> problems;
-  for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q4_k}) {
-    const size_t inputs = type == PackedType::q4_k ? 512 : 96;
+  for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q4_k, PackedType::q6_k}) {
+    const size_t inputs = has_superblocks(type) ? 512 : 96;
     for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({inputs, 37, rows, type}, random));
     problems.push_back(problem_of({3072, 48, 12, type}, random));
-    problems.push_back(problem_of({type == PackedType::q4_k ? 256U : 32U, 1, 1, type}, random));
+    problems.push_back(problem_of({has_superblocks(type) ? 256U : 32U, 1, 1, type}, random));
     // Two panels of which the second is not full, and nothing to add to.
     for (size_t rows = 1; rows <= 7; ++rows) problems.push_back(problem_of({inputs, 27, rows, type, false}, random));
   }

@@ -18,11 +18,26 @@ std::vector<std::byte> random_bytes(size_t count, std::mt19937& generator) {
   return bytes;
 }
 
+struct Unit {
+  size_t inputs;
+  size_t bytes;
+};
+
+/** What ggml calls a block. */
+Unit unit_of(PackedType type) {
+  switch (type) {
+    case PackedType::q8_0: return {32, 34};
+    case PackedType::q4_0: return {32, 18};
+    case PackedType::q4_k: return {256, 144};
+    case PackedType::q6_k: return {256, 210};
+  }
+  return {};
+}
+
 /** Differences after parts of any place and size have been read and replaced. */
 size_t differences(const PackedShape& shape, std::mt19937& generator) {
   const auto [type, inputs, outputs] = shape;
-  const size_t unit_inputs = type == PackedType::q4_k ? 256 : 32;
-  const size_t unit_bytes = type == PackedType::q8_0 ? 34 : type == PackedType::q4_0 ? 18 : 144;
+  const auto [unit_inputs, unit_bytes] = unit_of(type);
   const size_t size = inputs / unit_inputs * unit_bytes * outputs;
   const PackedMemory memory(shape.bytes());
   PackedMatrix matrix(shape, memory.data());
@@ -64,8 +79,8 @@ int main() {
   size_t matrices = 0;
   for (const size_t inputs : {32, 96, 256, 768, 896}) {
     for (const size_t outputs : {1, 15, 16, 17, 50}) {
-      for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q4_k}) {
-        if (type == PackedType::q4_k && inputs % 256 != 0) continue;
+      for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q4_k, PackedType::q6_k}) {
+        if (inputs % unit_of(type).inputs != 0) continue;
         different += differences({type, inputs, outputs}, generator);
         ++matrices;
       }

@@ -38,6 +38,12 @@ inline Integers512 and_si512(const Integers512& a, const Integers512& b) {
 inline Integers512 srli_epi16(const Integers512& a, int count) {
   return {{_mm256_srli_epi16(a.halves[0], count), _mm256_srli_epi16(a.halves[1], count)}};
 }
+inline Integers512 slli_epi16(const Integers512& a, int count) {
+  return {{_mm256_slli_epi16(a.halves[0], count), _mm256_slli_epi16(a.halves[1], count)}};
+}
+inline Integers512 or_si512(const Integers512& a, const Integers512& b) {
+  return {{_mm256_or_si256(a.halves[0], b.halves[0]), _mm256_or_si256(a.halves[1], b.halves[1])}};
+}
 inline Integers512 set1_epi8(char value) { return {{_mm256_set1_epi8(value), _mm256_set1_epi8(value)}}; }
 inline Integers512 set1_epi32(int32_t value) { return {{_mm256_set1_epi32(value), _mm256_set1_epi32(value)}}; }
 inline Floats512 set1_ps(float value) { return {{_mm256_set1_ps(value), _mm256_set1_ps(value)}}; }
@@ -49,6 +55,9 @@ inline Integers512 load_si512(const void* memory) {
 }
 inline Integers512 cvtepu8_epi32(__m128i a) {
   return {{_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8))}};
+}
+inline Integers512 cvtepi8_epi32(__m128i a) {
+  return {{_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8))}};
 }
 inline Floats512 cvtepi32_ps(const Integers512& a) {
   return {{_mm256_cvtepi32_ps(a.halves[0]), _mm256_cvtepi32_ps(a.halves[1])}};
@@ -98,10 +107,13 @@ inline void storeu_ps(float* target, const Floats512& a) {
 #define _mm512_dpbusd_epi32 emulation::dpbusd_512
 #define _mm512_and_si512 emulation::and_si512
 #define _mm512_srli_epi16 emulation::srli_epi16
+#define _mm512_slli_epi16 emulation::slli_epi16
+#define _mm512_or_si512 emulation::or_si512
 #define _mm512_set1_epi8 emulation::set1_epi8
 #define _mm512_set1_epi32 emulation::set1_epi32
 #define _mm512_set1_ps emulation::set1_ps
 #define _mm512_load_si512 emulation::load_si512
+#define _mm512_cvtepi8_epi32 emulation::cvtepi8_epi32
 #define _mm512_cvtepu8_epi32 emulation::cvtepu8_epi32
 #define _mm512_cvtepi32_ps emulation::cvtepi32_ps
 #define _mm512_cvtph_ps emulation::cvtph_ps
