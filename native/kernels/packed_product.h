@@ -74,13 +74,15 @@ struct Packed {
     block.scale = largest / 127.0F;
     int32_t rounded[block_inputs];
     int32_t sums[2] = {};
-    for (size_t i = 0; i < block_inputs; ++i) {
-      // A block with NaN or infinity has a scale that makes every product one of them, whatever its values.
-      const float value = largest_bits < 0x7f800000 ? values[i] * inverse : 0.0F;
-      rounded[i] = static_cast<int32_t>(std::nearbyintf(value));
-      sums[i / half_inputs] += rounded[i];
+    for (size_t half = 0; half < 2; ++half) {
+      for (size_t i = half * half_inputs; i < (half + 1) * half_inputs; ++i) {
+        // A block with NaN or infinity has a scale that makes every product one of them, whatever its values.
+        const float value = largest_bits < 0x7f800000 ? values[i] * inverse : 0.0F;
+        rounded[i] = static_cast<int32_t>(std::nearbyintf(value));
+        sums[half] += rounded[i];
+      }
+      block.half_sums[half] = static_cast<int16_t>(sums[half]);
     }
-    for (size_t half = 0; half < 2; ++half) block.half_sums[half] = static_cast<int16_t>(sums[half]);
     const int32_t sum = sums[0] + sums[1];
     block.correction = -128 * sum;
     block.negated_sum = block.scale * static_cast<float>(-sum);
