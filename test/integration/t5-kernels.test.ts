@@ -1,13 +1,14 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { convert } from '../../src/convert/convert.ts'
+import { convert, type Quantization } from '../../src/convert/convert.ts'
 import { loadNative } from '../../src/native/library.ts'
 import type { LanguageModel } from '../../src/runtime/language-model.ts'
 import { type LoadOptions, load } from '../../src/runtime/load.ts'
 import { divergence, forced } from '../generation/divergence.ts'
+import { type RealShape, writeShapeFolder } from '../golden/shape-folder.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const STRIDE = 5
@@ -68,6 +69,53 @@ async function nearness(kernels: string, type = 'q8_0') {
   }
   return { rootMeanSquare: Math.sqrt(squares / logits), kl: kl / rows, same }
 }
+
+/** A model of two layers whose rows hold super-blocks, which those of nano-chatlm are too short for. */
+async function convertWide(types: readonly Quantization[]): Promise<void> {
+  const shape = JSON.parse(await readFile(join(root, 'test/golden/real-shapes/chatlm.json'), 'utf8')) as RealShape
+  const sizes = new Map([
+    [768, 256],
+    [3072, 512],
+    [29298, 4224],
+    [12, 4],
+  ])
+  const file = join(folder, 'wide.json')
+  const smaller = (size: number) => sizes.get(size) ?? size
+  const config = { d_model: 256, d_ff: 512, num_heads: 4, vocab_size: 4224, num_layers: 2, num_decoder_layers: 2 }
+  const tensors = shape.tensors
+    .filter(({ name }) => Number(/block\.(\d+)/.exec(name)?.[1] ?? 0) < 2)
+    .map((tensor) => ({ ...tensor, shape: tensor.shape.map(smaller) }))
+  await writeFile(file, JSON.stringify({ ...shape, config: { ...shape.config, ...config }, tensors }))
+  await writeShapeFolder(join(folder, 'wide'), { shape: file, tokenizer: join(root, 'models/nano-chatlm') })
+  for (const quantization of types) {
+    await convert(join(folder, 'wide'), { output: join(folder, `wide-${quantization}.gguf`), quantization })
+  }
+}
+
+const SUPERBLOCK_TYPES = ['q4_k', 'q6_k'] as const
+
+describe.each(loadNative().kernels())('a wide model with %s', (kernels) => {
+  beforeAll(() => convertWide(['f32', ...SUPERBLOCK_TYPES]), 120_000)
+
+  test.each(SUPERBLOCK_TYPES)('in %s: as near to f32 as with ggml, alone and beside others', async (type) => {
+    const inputIds = Array.from({ length: 70 }, (_, i) => 7 + ((i * 37) % 4000))
+    const ids = Array.from({ length: 12 }, (_, i) => 9 + ((i * 53) % 4000))
+    const rowsOf = async (set: string, quantization: string, threads = 1) => {
+      await using model = await open(set, { threads }, `wide-${quantization}`)
+      return await distributions(model, inputIds, ids)
+    }
+    const expected = await rowsOf('ggml', 'f32')
+    const distance = (rows: Float32Array[]) =>
+      Math.hypot(
+        ...expected.map((row, i) => Math.hypot(...row.map((value, id) => value - (rows[i]?.[id] ?? Number.NaN)))),
+      )
+    const ours = await rowsOf(kernels, type)
+    const ggml = await rowsOf('ggml', type)
+    expect(distance(ours)).toBeLessThanOrEqual(1.1 * distance(ggml))
+    expect(distance(ours)).not.toBe(distance(ggml))
+    expect(await rowsOf(kernels, type, 2)).toEqual(ours)
+  })
+})
 
 describe.each(loadNative().kernels())('nano-chatlm with %s', (kernels) => {
   test('in q8_0: the answers of f32 to prompts it has never seen, as near to them as with ggml', {
