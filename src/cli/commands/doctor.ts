@@ -91,8 +91,8 @@ function libraryLines({ library: { addon, release, loaded, tried, kernels, troub
 
 function kernelLines({ t5, libllama, reason }: NonNullable<Diagnosis['library']['kernels']>): Lines {
   return [
-    ['q8_0, q4_0 of T5', t5],
-    ['q8_0, q4_0 of others', reason === null ? libllama : `${libllama}: ${reason}`],
+    ['kernels, T5', t5],
+    ['kernels, others', reason === null ? libllama : `${libllama}: ${reason}`],
   ]
 }
 
