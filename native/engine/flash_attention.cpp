@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <utility>
 
 namespace tandem {
@@ -18,6 +17,8 @@ constexpr size_t part_cells = 256;
 constexpr size_t group_tokens = kernels::max_attention_rows;
 /** Fewer heads read keys where they lie: to bring these into tiles takes as long as to compute with them. */
 constexpr size_t heads_for_tiles = 3;
+/** Into so many spans of parts threads share the cells of few tokens: what they leave for each other stays small. */
+constexpr size_t most_spans = 16;
 
 constexpr size_t parts_of(size_t count, size_t size) { return (count + size - 1) / size; }
 
@@ -62,21 +63,23 @@ struct Problem {
   /** Heads of queries that share one of keys. */
   size_t shared_by() const { return heads / key_heads; }
   size_t parts() const { return parts_of(cells, part_cells); }
-  /** Of few tokens every one has its own cells, and threads share the parts of these; of many the tokens. */
+  size_t spans() const { return std::min(parts(), most_spans); }
+  size_t first_part(size_t span) const { return parts() * span / spans(); }
+  /** Of few tokens every one has its own cells, and threads share the spans of these; of many the tokens. */
   bool has_few_tokens() const { return tokens <= group_tokens; }
   float* output(size_t token, size_t head) const { return at<float>(result, head, token); }
 };
 
-/** What threads leave for each other: outputs `[parts, tokens, heads, size]` of few tokens and the logarithms of their sums. */
+/** What threads leave for each other: outputs `[spans, tokens, heads, size]` of few tokens and the logarithms of their sums. */
 struct Partial {
   float* outputs;
   float* log_sums;
 
   static size_t rows(const Problem& problem) {
-    return problem.has_few_tokens() ? problem.parts() * problem.tokens * problem.heads : 0;
+    return problem.has_few_tokens() ? problem.spans() * problem.tokens * problem.heads : 0;
   }
-  static size_t row(const Problem& problem, size_t part, size_t token, size_t head) {
-    return (part * problem.tokens + token) * problem.heads + head;
+  static size_t row(const Problem& problem, size_t span, size_t token, size_t head) {
+    return (span * problem.tokens + token) * problem.heads + head;
   }
 };
 
@@ -86,6 +89,7 @@ struct Scratch {
   uint16_t* values;  // of its cells, side by side
   int32_t* cells;    // of a part, those that are seen
   float* bias;       // [tokens of a group][part_cells]
+  float* largest;    // [part_cells] bias of all of them
   float* outputs;    // [tokens of a group][size]
   float* log_sums;   // [tokens of a group]
   float* totals;     // [heads that share keys][tokens of a group] logarithms of sums over all parts
@@ -94,13 +98,14 @@ struct Scratch {
 /** Parts of the work memory one behind the other. */
 class Layout {
  public:
-  explicit Layout(std::byte* memory) : memory_(memory) {}
+  /** From that address on; from 0 on to find out how much is needed. */
+  explicit Layout(uintptr_t begin) : begin_(begin), end_(begin) {}
 
   template <typename Value>
   Value* take(size_t count) {
-    auto* begin = reinterpret_cast<Value*>(memory_ + size_);
-    size_ += parts_of(count * sizeof(Value), kernels::cache_line) * kernels::cache_line;
-    return begin;
+    const uintptr_t place = end_;
+    end_ += parts_of(count * sizeof(Value), kernels::cache_line) * kernels::cache_line;
+    return reinterpret_cast<Value*>(place);
   }
   Partial take_partial(const Problem& problem) {
     const size_t rows = Partial::rows(problem);
@@ -112,15 +117,16 @@ class Layout {
             take<uint16_t>(halves),
             take<int32_t>(part_cells),
             take<float>(group_tokens * part_cells),
+            take<float>(part_cells),
             take<float>(group_tokens * problem.size),
             take<float>(group_tokens),
             take<float>(problem.shared_by() * group_tokens)};
   }
-  size_t size() const { return size_; }
+  size_t size() const { return end_ - begin_; }
 
  private:
-  std::byte* memory_;
-  size_t size_ = 0;
+  uintptr_t begin_;
+  uintptr_t end_;
 };
 
 /** Adds a row over further cells to one: outputs that are means, and the logarithms of the sums that they were divided by. */
@@ -161,22 +167,22 @@ class Attender {
 
   size_t pieces() const {
     const size_t groups =
-        problem_.has_few_tokens() ? problem_.parts() * problem_.tokens : parts_of(problem_.tokens, group_tokens);
+        problem_.has_few_tokens() ? problem_.spans() * problem_.tokens : parts_of(problem_.tokens, group_tokens);
     return groups * problem_.key_heads;
   }
 
   void attend(size_t piece) const {
     const size_t key_head = piece % problem_.key_heads;
     const size_t group = piece / problem_.key_heads;
-    if (problem_.has_few_tokens()) attend_token(group / problem_.tokens, group % problem_.tokens, key_head);
+    if (problem_.has_few_tokens()) attend_span(group / problem_.tokens, group % problem_.tokens, key_head);
     else attend_group(parts_of(problem_.tokens, group_tokens) - 1 - group, key_head);  // the last tokens see most
   }
 
-  /** The parts of one row of few tokens. */
-  void merge_parts(size_t token, size_t head) const {
+  /** The spans of one row of few tokens. */
+  void merge_spans(size_t token, size_t head) const {
     float total = -INFINITY;
-    for (size_t part = 0; part < problem_.parts(); ++part) {
-      const size_t row = Partial::row(problem_, part, token, head);
+    for (size_t span = 0; span < problem_.spans(); ++span) {
+      const size_t row = Partial::row(problem_, span, token, head);
       merge(problem_.output(token, head), total, partial_.outputs + row * problem_.size, partial_.log_sums[row],
             problem_.size);
     }
@@ -218,33 +224,45 @@ class Attender {
     return task;
   }
 
-  /** The heads that share keys, of one token over the cells of a part that it sees. */
-  void attend_token(size_t part, size_t token, size_t key_head) const {
-    const size_t looked_at = read_mask(part, token, scratch_.bias);
-    size_t count = 0;
-    for (size_t j = 0; j < looked_at; ++j) {
-      scratch_.cells[count] = static_cast<int32_t>(part * part_cells + j);
-      scratch_.bias[count] = scratch_.bias[j];
-      count += scratch_.bias[j] != -INFINITY;
-    }
+  /** The heads that share keys, of one token over the cells of a span that it sees. */
+  void attend_span(size_t span, size_t token, size_t key_head) const {
     const size_t heads = problem_.shared_by();
-    const size_t row = Partial::row(problem_, part, token, key_head * heads);
-    if (count == 0) std::fill_n(partial_.log_sums + row, heads, -INFINITY);
-    else if (heads < heads_for_tiles) attend_cells(token, key_head, count, row);
-    else attend_tiles(token, key_head, count, row);
+    const size_t row = Partial::row(problem_, span, token, key_head * heads);
+    std::fill_n(partial_.log_sums + row, heads, -INFINITY);
+    for (size_t part = problem_.first_part(span); part < problem_.first_part(span + 1); ++part) {
+      const size_t count = list_seen(part, read_mask(part, token, scratch_.bias), scratch_.bias, 1);
+      if (count == 0) continue;
+      if (heads >= heads_for_tiles) attend_tiles(token, key_head, count, row);
+      else attend_cells(token, key_head, count, row);
+    }
+  }
+
+  /** Lists the cells of a part that one of the rows of the bias sees, and moves these together; how many. */
+  size_t list_seen(size_t part, size_t count, const float* largest, size_t rows) const {
+    size_t seen = 0;
+    for (size_t j = 0; j < count; ++j) {
+      if (largest[j] == -INFINITY) continue;
+      scratch_.cells[seen] = static_cast<int32_t>(part * part_cells + j);
+      if (seen < j) {
+        for (size_t row = 0; row < rows; ++row) scratch_.bias[row * part_cells + seen] = scratch_.bias[row * part_cells + j];
+      }
+      ++seen;
+    }
+    return seen;
   }
 
   void attend_tiles(size_t token, size_t key_head, size_t count, size_t row) const {
     pack(key_head, count);
     kernels::Attention task = task_over(count);
     task.query_stride = problem_.queries->nb[2] / sizeof(float);
+    task.output = scratch_.outputs;
+    task.log_sums = scratch_.log_sums;
     const size_t heads = problem_.shared_by();
     for (size_t head = 0; head < heads; head += task.rows) {
       task.rows = std::min(kernels::max_attention_rows, heads - head);
       task.queries = at<float>(problem_.queries, token, key_head * heads + head);
-      task.output = partial_.outputs + (row + head) * problem_.size;
-      task.log_sums = partial_.log_sums + row + head;
       kernel_set_.attend(task);
+      for (size_t i = 0; i < task.rows; ++i) add_to_partial(row + head + i, i);
     }
   }
 
@@ -257,14 +275,21 @@ class Attender {
     task.cells = scratch_.cells;
     task.count = count;
     task.bias = scratch_.bias;
+    task.output = scratch_.outputs;
     task.scale = scale_;
     task.softcap = softcap_;
+    task.log_sum = scratch_.log_sums;
     for (size_t head = 0; head < problem_.shared_by(); ++head) {
       task.query = at<float>(problem_.queries, token, key_head * problem_.shared_by() + head);
-      task.output = partial_.outputs + (row + head) * problem_.size;
-      task.log_sum = partial_.log_sums + row + head;
       kernel_set_.attend_cells(task);
+      add_to_partial(row + head, 0);
     }
+  }
+
+  /** What was computed for one row of a part. */
+  void add_to_partial(size_t row, size_t computed) const {
+    merge(partial_.outputs + row * problem_.size, partial_.log_sums[row], scratch_.outputs + computed * problem_.size,
+          scratch_.log_sums[computed], problem_.size);
   }
 
   /** The heads that share keys, of a group of tokens over all parts. */
@@ -274,12 +299,8 @@ class Attender {
     const size_t heads = problem_.shared_by();
     std::fill_n(scratch_.totals, heads * group_tokens, -INFINITY);
     for (size_t part = 0; part < problem_.parts(); ++part) {
-      size_t count = 0;
-      for (size_t i = 0; i < tokens; ++i) {
-        count = std::max(count, read_mask(part, first + i, scratch_.bias + i * part_cells));
-      }
+      const size_t count = read_masks(part, first, tokens);
       if (count == 0) continue;
-      std::iota(scratch_.cells, scratch_.cells + count, static_cast<int32_t>(part * part_cells));
       pack(key_head, count);
       for (size_t head = 0; head < heads; ++head) {
         add_part({first, tokens, key_head * heads + head}, count, scratch_.totals + head * group_tokens);
@@ -289,6 +310,18 @@ class Attender {
       const size_t head = i / tokens;
       finish(problem_, first + i % tokens, key_head * heads + head, scratch_.totals[head * group_tokens + i % tokens]);
     }
+  }
+
+  /** The masks of a part for some tokens -> how many of its cells one of them sees, which are listed. */
+  size_t read_masks(size_t part, size_t first, size_t tokens) const {
+    std::fill_n(scratch_.largest, part_cells, -INFINITY);
+    size_t count = 0;
+    for (size_t i = 0; i < tokens; ++i) {
+      float* bias = scratch_.bias + i * part_cells;
+      count = std::max(count, read_mask(part, first + i, bias));
+      for (size_t j = 0; j < cells_of(part); ++j) scratch_.largest[j] = std::max(scratch_.largest[j], bias[j]);
+    }
+    return list_seen(part, count, scratch_.largest, tokens);
   }
 
   /** One head of some tokens. */
@@ -349,7 +382,7 @@ bool FlashAttention::computes(const ggml_tensor* operation) {
 
 bool FlashAttention::work_size(int threads, const ggml_tensor* operation, size_t& size) {
   const Problem problem(const_cast<ggml_tensor*>(operation));
-  Layout layout(nullptr);
+  Layout layout(0);
   layout.take<std::atomic<size_t>>(1);
   layout.take_partial(problem);
   for (int thread = 0; thread < threads; ++thread) layout.take_scratch(problem);
@@ -359,7 +392,7 @@ bool FlashAttention::work_size(int threads, const ggml_tensor* operation, size_t
 
 bool FlashAttention::compute_forward(ggml_compute_params* parameters, ggml_tensor* operation) {
   const Problem problem(operation);
-  Layout layout(static_cast<std::byte*>(parameters->wdata));
+  Layout layout(reinterpret_cast<uintptr_t>(parameters->wdata));
   auto* next = layout.take<std::atomic<size_t>>(1);
   const Partial partial = layout.take_partial(problem);
   Scratch scratch = layout.take_scratch(problem);
@@ -373,7 +406,7 @@ bool FlashAttention::compute_forward(ggml_compute_params* parameters, ggml_tenso
   barrier_(parameters->threadpool);
   const auto threads = static_cast<size_t>(parameters->nth);
   for (size_t row = static_cast<size_t>(parameters->ith); row < problem.tokens * problem.heads; row += threads) {
-    attender.merge_parts(row / problem.heads, row % problem.heads);
+    attender.merge_spans(row / problem.heads, row % problem.heads);
   }
   return true;
 }

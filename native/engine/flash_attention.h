@@ -41,7 +41,7 @@ class FlashAttention : public ggml::cpu::tensor_traits {
   Barrier barrier_;
 };
 
-/** Takes note that this thread has planned such an operation. */
+/** Takes note that this thread plans such an operation; those that compute do, too, and nobody asks them. */
 void note_attention(bool is_ours);
 
 }  // namespace tandem

@@ -69,6 +69,9 @@ bool works_on_packed(const ggml_tensor* operation, ggml_op what) {
   return operation->op == what && weight->buffer != nullptr && weight->buffer->buft == &packed->type && is_packed(weight);
 }
 
+/** libllama also takes a view of this one (gemma3n.cpp, gemma4.cpp), whose bytes ggml reads as the file's. */
+bool is_viewed(const ggml_tensor* weight) { return std::strstr(weight->name, "per_layer_token_embd") != nullptr; }
+
 /** A product of a packed weight `[inputs, outputs]` and activations `[inputs, n, ...]` in f32. */
 class PackedProduct : public ggml::cpu::tensor_traits {
  public:
@@ -168,7 +171,7 @@ class PackedOperations : public ggml::cpu::extra_buffer_type {
   bool supports_op(ggml_backend_dev_t, const ggml_tensor* operation) override {
     const ggml_tensor* x = operation->src[1];
     const bool is_product = works_on_packed(operation, GGML_OP_MUL_MAT) && x->type == GGML_TYPE_F32;
-    const bool is_rows = works_on_packed(operation, GGML_OP_GET_ROWS) && x->type == GGML_TYPE_I32 && x->ne[1] == 1 &&
+    const bool is_rows = works_on_packed(operation, GGML_OP_GET_ROWS) && !is_viewed(operation->src[0]) && x->type == GGML_TYPE_I32 && x->ne[1] == 1 &&
                          x->ne[2] == 1 && x->ne[3] == 1;
     if ((!is_product && !is_rows) || operation->type != GGML_TYPE_F32) return false;
     if (x->buffer == nullptr) return true;

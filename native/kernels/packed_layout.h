@@ -43,8 +43,10 @@ constexpr size_t lines_of(PackedType type) {
  *
  * Weights are stored as `weight + 128`: the instructions multiply unsigned by signed bytes, and -128 has no absolute
  * value in a signed byte. In q4_0, which has 4 bits of `weight + 8`, the upper halves of the bytes of line 0 hold the inputs
- * 16 to 19, and so on; these are the bytes of the file. In q4_K, too, where they are not. The surplus, 128 or 8 times the sum of the activations, is known per
- * block of activations and is where a sum of products starts (`QuantizedBlock::correction`).
+ * 16 to 19, and so on, as in the file. So do those of q4_K, and of q6_K with the lower 4 bits of its 6 of `weight + 32`. The upper
+ * 2 bits of q6_K are in lines 4 and 5: the lowest of line 4 belong to quad 0, the next to quad 2, then 4 and 6; those of line 5
+ * to the odd quads. The surplus, 128, 8 or 32 times the sum of the activations, is known per block of activations and is where
+ * a sum of products starts (`QuantizedBlock`); q4_K has none.
  */
 template <PackedType Type>
 struct PackedBlock {

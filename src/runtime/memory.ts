@@ -71,6 +71,9 @@ const CONTEXT_UNIT = 256
 /** Cells that one step of the T5 graph gathers at most (`max_gathered_cells` of native/engine/encoder_decoder.cpp). */
 const MAX_GATHERED_CELLS = 32_768
 
+/** Of the bytes in the file: packed, a row's scales and minimums of 6 bits take 8. */
+const PACKED_Q4_K_EXTRA = 1 / 36
+
 /** libllama keeps a repacked copy of these beside the mapped file, on x64 and ARM alike (ggml's `CPU_REPACK` buffer). */
 const REPACKED_TYPES: readonly string[] = ['q4_0', 'q4_k', 'iq4_nl', 'mxfp4']
 
@@ -161,18 +164,20 @@ function decoderOnlyParts(file: ModelFile, size: Size): ModelParts {
   }
 }
 
+/** What libllama takes beside the weights of the file because they are read in another order. */
 function repackedBytes(file: ModelFile): number {
   // Where libllama computes with our kernels the pages of the mapped file are given back. That AMX or another program's
   // llama.cpp keep them away, nobody knows before the library is open.
   const plugs = mayHavePackedKernels() && process.platform === 'linux'
-  const repacked = file.tensors.filter(
-    ({ name, type, shape }) =>
-      REPACKED_TYPES.includes(typeName(type)) &&
-      !(plugs && PACKED_TYPES.includes(typeName(type))) &&
-      (shape[1] ?? 1) % 8 === 0 &&
-      name !== 'token_embd.weight',
-  )
-  return repacked.reduce((sum, { size }) => sum + size, 0)
+  const extra = ({ name, type, shape, size }: ModelFile['tensors'][number]) => {
+    const isMatrix = (shape[1] ?? 1) > 1 && (shape[2] ?? 1) === 1
+    if (plugs && isMatrix && PACKED_TYPES.includes(typeName(type))) {
+      return typeName(type) === 'q4_k' ? size * PACKED_Q4_K_EXTRA : 0
+    }
+    const isRepacked = REPACKED_TYPES.includes(typeName(type)) && (shape[1] ?? 1) % 8 === 0
+    return isRepacked && name !== 'token_embd.weight' ? size : 0
+  }
+  return file.tensors.reduce((sum, tensor) => sum + extra(tensor), 0)
 }
 
 function vocabularyEntries({ metadata }: ModelFile): number {
