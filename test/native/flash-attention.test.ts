@@ -29,8 +29,8 @@ test.runIf(process.arch === 'x64' && process.platform === 'linux')(
       expect(results.map((line) => JSON.parse(line) as object)).toEqual(
         sets.map((kernels) => ({
           kernels,
-          shapes: 105,
-          accepted: 105,
+          shapes: 107,
+          accepted: 107,
           wronglyAccepted: 0,
           different: 0,
           error: expect.toSatisfy((error: number) => error < 1e-5),

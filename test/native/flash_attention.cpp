@@ -193,6 +193,9 @@ std::vector<Shape> all_shapes() {
     for (const size_t heads : {1, 3}) shapes.push_back({64, tokens, 2 * heads, 2, 300, 0, true});
     shapes.push_back({32, tokens, 12, 12, 300, 0, false, false});
   }
+  // More parts than are left for other threads to sum up.
+  shapes.push_back({16, 1, 6, 2, 5000});
+  shapes.push_back({16, 3, 4, 4, 4500});
   return shapes;
 }
 
