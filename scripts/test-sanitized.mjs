@@ -32,6 +32,7 @@ execFileSync(process.execPath, [join(root, 'node_modules', 'vitest', 'vitest.mjs
   stdio: 'inherit',
   env: {
     ...process.env,
+    TANDEM_SANITIZED: '1',
     TANDEM_ADDON: join(build, 'Release', 'tandem.node'),
     LD_PRELOAD: `${library('libasan.so')} ${library('libubsan.so')}`,
     ASAN_OPTIONS: 'detect_leaks=0',
