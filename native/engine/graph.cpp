@@ -75,27 +75,28 @@ ggml_tensor* Graph::custom_into(ggml_tensor* target, std::vector<ggml_tensor*> a
                                        Operation::run, GGML_N_TASKS_MAX, operations_.back().get());
 }
 
-Graph::Quantization Graph::quantization_of(ggml_tensor* x) const {
+Graph::QuantizedRows Graph::quantized_rows(ggml_tensor* x, const kernels::Quantization& quantization) const {
   // A norm or an activation that nothing else reads is then no node of the graph.
   const auto norm = norms_.find(x);
   if (norm != norms_.end()) {
     const auto& [source, weight, epsilon] = norm->second;
-    return {std::make_shared<NormingQuantizer>(*kernel_set_, epsilon), {source, weight}};
+    return {std::make_shared<NormingQuantizer>(quantization, epsilon), {source, weight}};
   }
   const auto rectified = rectified_.find(x);
-  if (rectified != rectified_.end()) return {std::make_shared<RectifyingQuantizer>(*kernel_set_), {rectified->second}};
-  return {std::make_shared<RowQuantizer>(*kernel_set_), {x}};
+  if (rectified != rectified_.end()) return {std::make_shared<RectifyingQuantizer>(quantization), {rectified->second}};
+  return {std::make_shared<RowQuantizer>(quantization), {x}};
 }
 
 ggml_tensor* Graph::packed_linear(PackedLinear::Matrices matrices, ggml_tensor* x, ggml_tensor* residual) {
   int64_t outputs = 0;
   for (const auto* matrix : matrices) outputs += static_cast<int64_t>(matrix->outputs());
-  auto [quantizer, arguments] = quantization_of(x);
+  const kernels::Quantization& quantization = kernel_set_->quantization(matrices.front()->type());
+  auto [quantizer, arguments] = quantized_rows(x, quantization);
   std::unique_ptr<PackedLinear> product;
   if (x->ne[0] * x->ne[1] <= PackedLinear::few_values) {
     product = std::make_unique<PackedLinear>(*kernel_set_, std::move(matrices), std::move(quantizer), arguments.size());
   } else {
-    auto& quantized = quantized_[x];
+    auto& quantized = quantized_[{x, &quantization}];
     if (quantized == nullptr) {
       const auto bytes = static_cast<int64_t>(quantizer->row_bytes(x->ne[0]));
       auto operation = std::make_unique<QuantizeRows>(std::move(quantizer));
@@ -124,13 +125,17 @@ ggml_tensor* Graph::linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* res
 }
 
 std::vector<ggml_tensor*> Graph::packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x) {
-  PackedLinear::Matrices matrices;
-  for (const auto* weight : weights) {
-    count_product(weight, x);
-    matrices.push_back(packed_form(weight));
-  }
-  auto* joined = packed_linear(std::move(matrices), x, nullptr);
   std::vector<ggml_tensor*> parts;
+  PackedLinear::Matrices matrices;
+  for (auto* weight : weights) matrices.push_back(packed_form(weight));
+  const auto quantization_of = [&](const auto* matrix) { return &kernel_set_->quantization(matrix->type()); };
+  const auto reads_alike = [&](const auto* matrix) { return quantization_of(matrix) == quantization_of(matrices.front()); };
+  if (!std::all_of(matrices.begin(), matrices.end(), reads_alike)) {
+    for (auto* weight : weights) parts.push_back(linear(weight, x));
+    return parts;
+  }
+  for (const auto* weight : weights) count_product(weight, x);
+  auto* joined = packed_linear(std::move(matrices), x, nullptr);
   size_t offset = 0;
   for (const auto* weight : weights) {
     parts.push_back(library().ggml_view_2d(context_.get(), joined, weight->ne[1], x->ne[1], joined->nb[1], offset));

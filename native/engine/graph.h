@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/compute_threads.h"
@@ -34,7 +36,7 @@ class Graph {
    * `residual` if there is one.
    */
   ggml_tensor* linear(ggml_tensor* weight, ggml_tensor* x, ggml_tensor* residual = nullptr);
-  /** Several packed layers of the same `x` in one product; views of it. */
+  /** Several packed layers of the same `x` in one product, if they read it alike; views of it. */
   std::vector<ggml_tensor*> packed_linears(const std::vector<ggml_tensor*>& weights, ggml_tensor* x);
   /** `table [size, n]`, one of the weights -> `[size, indices]` in f32. */
   ggml_tensor* rows(ggml_tensor* table, ggml_tensor* indices);
@@ -83,12 +85,12 @@ class Graph {
     std::vector<uint8_t> bytes;
   };
   ggml_tensor* heads_of(ggml_tensor* x, int64_t size, int64_t heads);
-  /** How `x` becomes quantised rows, from which arguments. */
-  struct Quantization {
+  /** What makes quantised rows, and from which arguments. */
+  struct QuantizedRows {
     std::shared_ptr<const RowQuantizer> quantizer;
     std::vector<ggml_tensor*> arguments;
   };
-  Quantization quantization_of(ggml_tensor* x) const;
+  QuantizedRows quantized_rows(ggml_tensor* x, const kernels::Quantization& quantization) const;
   ggml_tensor* packed_linear(PackedLinear::Matrices matrices, ggml_tensor* x, ggml_tensor* residual);
   void count_product(const ggml_tensor* weight, const ggml_tensor* x);
   template <typename Value>
@@ -104,7 +106,8 @@ class Graph {
   const kernels::KernelSet* kernel_set_;
   std::vector<std::unique_ptr<Operation>> operations_;
   HandOut* hand_out_ = nullptr;  // one of them
-  std::unordered_map<ggml_tensor*, ggml_tensor*> quantized_;  // rows in nodes of their own: once for several matrices
+  // Rows in nodes of their own: once for several matrices, by how they are quantised.
+  std::map<std::pair<ggml_tensor*, const kernels::Quantization*>, ggml_tensor*> quantized_;
   struct Norm {
     ggml_tensor* source;
     ggml_tensor* weight;

@@ -86,7 +86,7 @@ class PackedProduct : public ggml::cpu::tensor_traits {
     auto* quantized = static_cast<std::byte*>(params->wdata) + counter_bytes;
     auto* next = static_cast<std::atomic<size_t>*>(params->wdata);
     if (thread == 0) new (next) std::atomic<size_t>(0);
-    quantize(operation->src[1], row_bytes(operation), {thread, threads}, quantized);
+    quantize(operation, {thread, threads}, quantized);
     packed->functions.barrier(params->threadpool);
     const size_t count = PanelPieces::count(threads);
     const PanelPieces pieces(matrix_of(operation->src[0]).panel_count(), count);
@@ -107,19 +107,27 @@ class PackedProduct : public ggml::cpu::tensor_traits {
   static size_t row_count(const ggml_tensor* tensor) {
     return static_cast<size_t>(tensor->ne[1] * tensor->ne[2] * tensor->ne[3]);
   }
+  static const kernels::Quantization& quantization_of(const ggml_tensor* operation) {
+    return packed->kernel_set->quantization(shape_of(operation->src[0]).type);
+  }
+  static size_t blocks_of(const ggml_tensor* operation) {
+    return static_cast<size_t>(operation->src[0]->ne[0]) / kernels::block_inputs;
+  }
   static size_t row_bytes(const ggml_tensor* operation) {
-    return static_cast<size_t>(operation->src[0]->ne[0]) / kernels::block_inputs *
-           packed->kernel_set->quantized_block_bytes;
+    return blocks_of(operation) * quantization_of(operation).block_bytes;
   }
 
-  static void quantize(const ggml_tensor* x, size_t row_bytes, Share share, std::byte* quantized) {
+  static void quantize(const ggml_tensor* operation, Share share, std::byte* quantized) {
+    const ggml_tensor* x = operation->src[1];
+    const kernels::Quantization& quantization = quantization_of(operation);
+    const size_t bytes = row_bytes(operation);
     const auto rows = static_cast<size_t>(x->ne[1]);
     const auto planes = static_cast<size_t>(x->ne[2]);
     for (size_t row = share.thread; row < row_count(x); row += share.threads) {
       const size_t offset =
           row % rows * x->nb[1] + row / rows % planes * x->nb[2] + row / rows / planes * x->nb[3];
-      packed->kernel_set->quantize(reinterpret_cast<const float*>(static_cast<const std::byte*>(x->data) + offset),
-                                   static_cast<size_t>(x->ne[0]) / kernels::block_inputs, quantized + row * row_bytes);
+      quantization.quantize(reinterpret_cast<const float*>(static_cast<const std::byte*>(x->data) + offset),
+                            blocks_of(operation), quantized + row * bytes);
     }
   }
 

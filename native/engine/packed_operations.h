@@ -8,8 +8,9 @@
 namespace tandem {
 
 /**
- * Rows, quantised already or as they are quantised -> `[outputs, n]`, the outputs of several matrices one behind the other;
- * added to the last argument `[outputs, n]` if there is one more than the rows need.
+ * Rows, quantised already or as they are quantised -> `[outputs, n]`, the outputs of several matrices one behind the other,
+ * which all read rows that are quantised alike; added to the last argument `[outputs, n]` if there is one more than the rows
+ * need.
  */
 class PackedLinear : public Operation {
  public:

@@ -28,12 +28,12 @@ float rms_scale(const float* x, size_t size, float epsilon) {
 }  // namespace
 
 size_t RowQuantizer::row_bytes(int64_t inputs) const {
-  return static_cast<size_t>(inputs) / kernels::block_inputs * kernel_set_.quantized_block_bytes;
+  return static_cast<size_t>(inputs) / kernels::block_inputs * quantization_.block_bytes;
 }
 
 void RowQuantizer::quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const {
   const auto inputs = static_cast<size_t>(arguments[0]->ne[0]);
-  kernel_set_.quantize(floats_at(arguments[0], row), inputs / kernels::block_inputs, target);
+  quantization_.quantize(floats_at(arguments[0], row), inputs / kernels::block_inputs, target);
 }
 
 template <typename Value>
@@ -43,8 +43,8 @@ void RowQuantizer::quantize_values(size_t inputs, std::byte* target, Value value
   for (size_t first = 0; first < inputs; first += part) {
     const size_t count = std::min(part, inputs - first);
     for (size_t i = 0; i < count; ++i) values[i] = value(first + i);
-    kernel_set_.quantize(values, count / kernels::block_inputs, target);
-    target += count / kernels::block_inputs * kernel_set_.quantized_block_bytes;
+    quantization_.quantize(values, count / kernels::block_inputs, target);
+    target += count / kernels::block_inputs * quantization_.block_bytes;
   }
 }
 

@@ -10,7 +10,7 @@ namespace tandem {
 /** Makes the quantised rows that packed products read, from those of `x [inputs, n]`, the first of a node's arguments. */
 class RowQuantizer {
  public:
-  explicit RowQuantizer(const kernels::KernelSet& kernel_set) : kernel_set_(kernel_set) {}
+  explicit RowQuantizer(const kernels::Quantization& quantization) : quantization_(quantization) {}
   virtual ~RowQuantizer() = default;
 
   size_t row_bytes(int64_t inputs) const;
@@ -23,13 +23,14 @@ class RowQuantizer {
   void quantize_values(size_t inputs, std::byte* target, Value value) const;
 
  private:
-  const kernels::KernelSet& kernel_set_;
+  const kernels::Quantization& quantization_;
 };
 
 /** The rows of `RmsNorm`, with its arguments. */
 class NormingQuantizer : public RowQuantizer {
  public:
-  NormingQuantizer(const kernels::KernelSet& kernel_set, float epsilon) : RowQuantizer(kernel_set), epsilon_(epsilon) {}
+  NormingQuantizer(const kernels::Quantization& quantization, float epsilon)
+      : RowQuantizer(quantization), epsilon_(epsilon) {}
   void quantize(ggml_tensor* const* arguments, int64_t row, std::byte* target) const override;
 
  private:

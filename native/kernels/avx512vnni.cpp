@@ -15,16 +15,21 @@ struct Avx512Vnni {
   static constexpr size_t panels = 2;
   static constexpr size_t max_rows = 6;
   static constexpr size_t steps = 1;
-  using Value = int8_t;
+  using Block = QuantizedBlock<int8_t>;
   using Integers = __m512i;
   using Floats = __m512;
   using Weights = __m512i;
   using Activations = __m512i;
+  template <PackedType>
+  using Arithmetic = Avx512Vnni;
 
-  static void store_values(int8_t* values, const int32_t* rounded) {
-    for (size_t i = 0; i < block_inputs; ++i) values[i] = static_cast<int8_t>(rounded[i]);
+  static void store_values(Block& block, const int32_t* rounded) {
+    for (size_t i = 0; i < block_inputs; ++i) block.values[i] = static_cast<int8_t>(rounded[i]);
   }
-  static Integers broadcast(int32_t value) { return _mm512_set1_epi32(value); }
+  template <PackedType Type>
+  static Integers start(const Block& block, size_t part) {
+    return _mm512_set1_epi32(surplus<Type>(block, part));
+  }
   static Floats broadcast(float value) { return _mm512_set1_ps(value); }
   static Floats load(const float* source) { return _mm512_loadu_ps(source); }
   static Floats maximum(Floats a, Floats b) { return _mm512_max_ps(a, b); }

@@ -19,7 +19,8 @@ struct CellPacking;
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
   using Products = Packed<InstructionSet>;
-  return {name, sizeof(typename Products::Block), Products::quantize, Products::multiply,
+  return {name, Products::template quantization<PackedType::q8_0>(), Products::template quantization<PackedType::q4_0>(),
+          Products::multiply,
           Attending<InstructionSet>::to_halves, Attending<InstructionSet>::to_floats, CellPacking<InstructionSet>::pack_cells,
           Attending<InstructionSet>::attend, Attending<InstructionSet>::attend_cells};
 }

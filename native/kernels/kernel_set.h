@@ -6,13 +6,20 @@ namespace tandem::kernels {
 /** Panels that a set may multiply side by side: threads that share a product leave them together. */
 constexpr size_t panels_together = 2;
 
+/** How activations become what a product reads. */
+struct Quantization {
+  size_t block_bytes;
+  /** Quantises whole blocks to 8 bits as ggml's q8_0 does, with scales in f32. NaN and infinity stay what they are. */
+  void (*quantize)(const float* values, size_t blocks, std::byte* quantized);
+};
+
 /** Some outputs of a product `[outputs, inputs] x [inputs, rows]`. */
 struct PanelProduct {
   PackedType type;
   const std::byte* panels;  // of the first output
   size_t blocks;            // of 32 inputs
   size_t outputs;           // a multiple of 16 except at the end of a matrix
-  const std::byte* activations;
+  const std::byte* activations;  // quantised for the type
   size_t activation_stride;  // bytes between rows
   size_t rows;
   float* result;  // [rows][result_stride]
@@ -84,9 +91,9 @@ struct CellRows {
  */
 struct KernelSet {
   const char* name;
-  size_t quantized_block_bytes;
-  /** Quantises whole blocks to 8 bits as ggml's q8_0 does, with scales in f32. NaN and infinity stay what they are. */
-  void (*quantize)(const float* values, size_t blocks, std::byte* quantized);
+  Quantization for_bytes;
+  Quantization for_narrow;
+  const Quantization& quantization(PackedType weights) const { return is_narrow(weights) ? for_narrow : for_bytes; }
   void (*multiply)(const PanelProduct& product);
   /** Rounds whole vectors of 16 to half precision. */
   void (*to_halves)(const float* values, size_t count, uint16_t* halves);

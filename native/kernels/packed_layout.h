@@ -19,6 +19,9 @@ constexpr size_t block_quads = block_inputs / quad_inputs;
  */
 enum class PackedType { q8_0, q4_0, q4_k, q6_k };
 
+/** Weights of 4 or 6 bits, for which some instruction sets quantise activations differently than for bytes. */
+constexpr bool is_narrow(PackedType type) { return type != PackedType::q8_0; }
+
 constexpr bool has_superblocks(PackedType type) { return type == PackedType::q4_k || type == PackedType::q6_k; }
 constexpr size_t superblock_blocks = 8;
 
@@ -112,7 +115,18 @@ struct QuantizedBlock {
   float negated_sum;     // of the activations
   int16_t half_sums[2];  // of the values
 };
-/** Of any instruction set. */
+/** At most, with whatever an instruction set adds. */
 constexpr size_t most_quantized_block_bytes = sizeof(QuantizedBlock<int16_t>);
+
+/** What the surplus of the weights amounts to in a part of a block with a scale of its own, with its sign turned. */
+template <PackedType Type, typename Value>
+constexpr int32_t surplus(const QuantizedBlock<Value>& block, size_t part) {
+  switch (Type) {
+    case PackedType::q8_0: return block.correction;
+    case PackedType::q4_0: return block.correction / 16;
+    case PackedType::q4_k: return 0;
+    case PackedType::q6_k: return -32 * block.half_sums[part];
+  }
+}
 
 }  // namespace tandem::kernels

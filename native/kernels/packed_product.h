@@ -24,25 +24,31 @@ struct ProductOrder {
  *   lanes                 outputs of a vector, 8 or 16
  *   panels                that are multiplied side by side: every activation then serves `panels * 16` outputs
  *   max_rows              rows of activations whose sums fit into the registers
- *   store_values(v, x)    the 32 values of a block of activations as numbers `v` of type `Value`
- *   steps                 in which it multiplies a quad of inputs
- *   Weights, Activations  the inputs of a step: of `lanes` outputs, and of one row in every lane
- *   load_weights<Type>    of a line, with as many steps as it has for all of its quads
- *   Integers, Floats      vectors with a lane for each output
- *   dot(sums, w, a)       adds the products of a step, exactly
- *   with_upper_bits(w, line, place, step)   adds the two upper bits of a quad, which has that place in the bytes of the line
- *   load_bytes, load_signed_bytes           `lanes` of them as floats
+ *   Floats                a vector with a lane for each output
+ *   load_bytes, load_signed_bytes   `lanes` of them as floats
+ *   Arithmetic<Type>      how it multiplies weights of a type, one for all that `is_narrow`:
+ *     Block                           a `QuantizedBlock`, perhaps with more
+ *     store_values(b, x)              puts the 32 values of a block of activations into `b`
+ *     steps                           of a quad of inputs
+ *     Weights, Activations            the inputs of a step: of `lanes` outputs, and of one row in every lane
+ *     load_weights<Type>(line, step)  a line has as many steps as all of its quads
+ *     with_upper_bits(w, line, place, step)   adds the two upper bits of a quad, which has that place in the bytes of the line
+ *     Integers                        the sums of `lanes` outputs
+ *     start<Type>(b, part)            where the sums of a part of a block start
+ *     dot(sums, w, a)                 adds the products of a step, exactly
+ *     to_floats(sums)                 those of all steps
  */
 template <typename InstructionSet>
 struct Packed {
   using Set = InstructionSet;
-  using Block = QuantizedBlock<typename Set::Value>;
   static_assert(panels_together % Set::panels == 0, "who shares a product would part what is multiplied together");
-  static_assert(sizeof(Block) <= most_quantized_block_bytes, "who quantises for himself would have too little room");
 
-  static void quantize(const float* values, size_t blocks, std::byte* quantized) {
-    auto* target = reinterpret_cast<Block*>(quantized);
-    for (size_t i = 0; i < blocks; ++i) quantize_block(values + i * block_inputs, target[i]);
+  template <PackedType Weights>
+  static constexpr Quantization quantization() {
+    using Arithmetic = typename Set::template Arithmetic<Weights>;
+    static_assert(sizeof(typename Arithmetic::Block) <= most_quantized_block_bytes,
+                  "who quantises for himself would have too little room");
+    return {sizeof(typename Arithmetic::Block), quantize<Arithmetic>};
   }
 
   static void multiply(const PanelProduct& product) {
@@ -57,7 +63,14 @@ struct Packed {
  private:
   static constexpr size_t half_inputs = block_inputs / 2;
 
-  static void quantize_block(const float* values, Block& block) {
+  template <typename Arithmetic>
+  static void quantize(const float* values, size_t blocks, std::byte* quantized) {
+    auto* target = reinterpret_cast<typename Arithmetic::Block*>(quantized);
+    for (size_t i = 0; i < blocks; ++i) quantize_block<Arithmetic>(values + i * block_inputs, target[i]);
+  }
+
+  template <typename Arithmetic>
+  static void quantize_block(const float* values, typename Arithmetic::Block& block) {
     // The largest size as an integer: floats order like their bits, and so NaN and infinity are the largest of all.
     int32_t largest_bits = 0;
     for (size_t i = 0; i < block_inputs; ++i) {
@@ -86,7 +99,7 @@ struct Packed {
     const int32_t sum = sums[0] + sums[1];
     block.correction = -128 * sum;
     block.negated_sum = block.scale * static_cast<float>(-sum);
-    Set::store_values(block.values, rounded);
+    Arithmetic::store_values(block, rounded);
   }
 
   template <PackedType Type>
@@ -162,6 +175,7 @@ struct Packed {
     constexpr size_t panel_vectors = panel_outputs / Set::lanes;
     constexpr size_t vectors = Panels * panel_vectors;
     using Order = ProductOrder<Type>;
+    using Arithmetic = typename Set::template Arithmetic<Type>;
     Panel<Type> panels[Panels];
     for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at<Type>(piece.panels, i, product.blocks);
     const size_t stride = product.activation_stride;
@@ -172,8 +186,8 @@ struct Packed {
       for (auto& total : row) total = Set::broadcast(0.0F);
     }
     for (size_t at = 0; at < product.blocks; ++at) {
-      const auto block_of = [&](size_t row) -> const Block& {
-        return reinterpret_cast<const Block*>(rows + row * stride)[at];
+      const auto block_of = [&](size_t row) -> const auto& {
+        return reinterpret_cast<const typename Arithmetic::Block*>(rows + row * stride)[at];
       };
       const auto fetch_ahead = [&] {
         for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
@@ -181,32 +195,33 @@ struct Packed {
       fetch_ahead();
 #pragma GCC unroll 2
       for (size_t part = 0; part < Order::parts; ++part) {
-        typename Set::Integers sums[Rows][vectors];
+        typename Arithmetic::Integers sums[Rows][vectors];
         for (size_t row = 0; row < Rows; ++row) {
-          for (auto& sum : sums[row]) sum = Set::broadcast(correction<Type>(block_of(row), part));
+          for (auto& sum : sums[row]) sum = Arithmetic::template start<Type>(block_of(row), part);
         }
 #pragma GCC unroll 8
         for (size_t line = 0; line < Order::lines; ++line) {
           if (part * Order::lines + line < lines_of(Type)) fetch_ahead();
 #pragma GCC unroll 4
-          for (size_t step = 0; step < Order::quads * Set::steps; ++step) {
-            const size_t place = part * Order::quads + step / Set::steps;  // of the quad in the line
+          for (size_t step = 0; step < Order::quads * Arithmetic::steps; ++step) {
+            const size_t place = part * Order::quads + step / Arithmetic::steps;  // of the quad in the line
             const size_t quad = line + place * Order::lines;
-            typename Set::Weights weights[vectors];
+            typename Arithmetic::Weights weights[vectors];
             for (size_t v = 0; v < vectors; ++v) {
               const auto& lines_of_block = panels[v / panel_vectors].blocks[at].lines;
               const size_t output = v % panel_vectors * Set::lanes;
-              const size_t in_quad = step % Set::steps;
-              weights[v] = Set::template load_weights<Type>(lines_of_block[line][output], place * Set::steps + in_quad);
+              const size_t in_quad = step % Arithmetic::steps;
+              weights[v] =
+                  Arithmetic::template load_weights<Type>(lines_of_block[line][output], place * Arithmetic::steps + in_quad);
               if constexpr (Type == PackedType::q6_k) {
                 const auto* upper = lines_of_block[Order::lines + quad % 2][output];
-                weights[v] = Set::with_upper_bits(weights[v], upper, quad / 2, in_quad);
+                weights[v] = Arithmetic::with_upper_bits(weights[v], upper, quad / 2, in_quad);
               }
             }
             for (size_t row = 0; row < Rows; ++row) {
               const auto activations =
-                  Set::load_activations(block_of(row).values + quad * quad_inputs, step % Set::steps);
-              for (size_t v = 0; v < vectors; ++v) sums[row][v] = Set::dot(sums[row][v], weights[v], activations);
+                  Arithmetic::load_activations(block_of(row).values + quad * quad_inputs, step % Arithmetic::steps);
+              for (size_t v = 0; v < vectors; ++v) sums[row][v] = Arithmetic::dot(sums[row][v], weights[v], activations);
             }
           }
         }
@@ -214,7 +229,7 @@ struct Packed {
           const auto scales = load_scales(panels[v / panel_vectors], at, part, v % panel_vectors * Set::lanes);
           for (size_t row = 0; row < Rows; ++row) {
             const auto both = Set::multiply(scales.scale, Set::broadcast(block_of(row).scale));
-            totals[row][v] = Set::multiply_add(Set::to_floats(sums[row][v]), both, totals[row][v]);
+            totals[row][v] = Set::multiply_add(Arithmetic::to_floats(sums[row][v]), both, totals[row][v]);
             if constexpr (Type == PackedType::q4_k) {
               const auto negated_sum = Set::broadcast(block_of(row).negated_sum);
               totals[row][v] = Set::multiply_add(scales.minimum, negated_sum, totals[row][v]);
@@ -255,17 +270,6 @@ struct Packed {
     } else {
       const auto scale = Set::load_halves(scales.halves + output);
       return {scale, scale};
-    }
-  }
-
-  /** What the surplus of the weights amounts to, a multiple of the sum of the activations, with its sign turned. */
-  template <PackedType Type>
-  static int32_t correction(const Block& block, size_t part) {
-    switch (Type) {
-      case PackedType::q8_0: return block.correction;
-      case PackedType::q4_0: return block.correction / 16;
-      case PackedType::q4_k: return 0;
-      case PackedType::q6_k: return -32 * block.half_sums[part];
     }
   }
 };

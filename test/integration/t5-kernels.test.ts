@@ -1,9 +1,12 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open as openFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { convert, type Quantization } from '../../src/convert/convert.ts'
+import { readGguf } from '../../src/formats/gguf/read.ts'
+import type { GgufTensor } from '../../src/formats/gguf/types.ts'
+import { writeGguf } from '../../src/formats/gguf/write.ts'
 import { loadNative } from '../../src/native/library.ts'
 import type { LanguageModel } from '../../src/runtime/language-model.ts'
 import { type LoadOptions, load } from '../../src/runtime/load.ts'
@@ -95,27 +98,50 @@ async function convertWide(types: readonly Quantization[]): Promise<void> {
 
 const SUPERBLOCK_TYPES = ['q4_k', 'q6_k'] as const
 
-describe.each(loadNative().kernels())('a wide model with %s', (kernels) => {
-  beforeAll(() => convertWide(['f32', ...SUPERBLOCK_TYPES]), 120_000)
+/** The file of one type with some tensors of that of another, as whoever mixes types by their importance makes them. */
+async function writeMixed(): Promise<void> {
+  const pathOf = (quantization: string) => join(folder, `wide-${quantization}.gguf`)
+  const [narrow, wide] = [await readGguf(pathOf('q4_k')), await readGguf(pathOf('q8_0'))]
+  const isWide = ({ name }: GgufTensor) => name.endsWith('attn_q.weight')
+  const tensors = narrow.tensors.map((tensor) =>
+    isWide(tensor) ? (wide.tensors.find(({ name }) => name === tensor.name) ?? tensor) : tensor,
+  )
+  await using narrowFile = await openFile(pathOf('q4_k'))
+  await using wideFile = await openFile(pathOf('q8_0'))
+  const data = async function* (tensor: GgufTensor) {
+    const file = isWide(tensor) ? wideFile : narrowFile
+    yield (await file.read(new Uint8Array(tensor.size), 0, tensor.size, tensor.offset)).buffer
+  }
+  await writeGguf(pathOf('mixed'), { metadata: narrow.metadata, tensors }, { data })
+}
 
-  test.each(SUPERBLOCK_TYPES)('in %s: as near to f32 as with ggml, alone and beside others', async (type) => {
-    const inputIds = Array.from({ length: 70 }, (_, i) => 7 + ((i * 37) % 4000))
-    const ids = Array.from({ length: 12 }, (_, i) => 9 + ((i * 53) % 4000))
-    const rowsOf = async (set: string, quantization: string, threads = 1) => {
-      await using model = await open(set, { threads }, `wide-${quantization}`)
-      return await distributions(model, inputIds, ids)
-    }
-    const expected = await rowsOf('ggml', 'f32')
-    const distance = (rows: Float32Array[]) =>
-      Math.hypot(
-        ...expected.map((row, i) => Math.hypot(...row.map((value, id) => value - (rows[i]?.[id] ?? Number.NaN)))),
-      )
-    const ours = await rowsOf(kernels, type)
-    const ggml = await rowsOf('ggml', type)
-    expect(distance(ours)).toBeLessThanOrEqual(1.1 * distance(ggml))
-    expect(distance(ours)).not.toBe(distance(ggml))
-    expect(await rowsOf(kernels, type, 2)).toEqual(ours)
-  })
+describe.each(loadNative().kernels())('a wide model with %s', (kernels) => {
+  beforeAll(async () => {
+    await convertWide(['f32', 'q8_0', ...SUPERBLOCK_TYPES])
+    await writeMixed()
+  }, 120_000)
+
+  test.each([...SUPERBLOCK_TYPES, 'mixed'])(
+    'in %s: as near to f32 as with ggml, alone and beside others',
+    async (type) => {
+      const inputIds = Array.from({ length: 70 }, (_, i) => 7 + ((i * 37) % 4000))
+      const ids = Array.from({ length: 12 }, (_, i) => 9 + ((i * 53) % 4000))
+      const rowsOf = async (set: string, quantization: string, threads = 1) => {
+        await using model = await open(set, { threads }, `wide-${quantization}`)
+        return await distributions(model, inputIds, ids)
+      }
+      const expected = await rowsOf('ggml', 'f32')
+      const distance = (rows: Float32Array[]) =>
+        Math.hypot(
+          ...expected.map((row, i) => Math.hypot(...row.map((value, id) => value - (rows[i]?.[id] ?? Number.NaN)))),
+        )
+      const ours = await rowsOf(kernels, type)
+      const ggml = await rowsOf('ggml', type)
+      expect(distance(ours)).toBeLessThanOrEqual(1.1 * distance(ggml))
+      expect(distance(ours)).not.toBe(distance(ggml))
+      expect(await rowsOf(kernels, type, 2)).toEqual(ours)
+    },
+  )
 })
 
 describe.each(loadNative().kernels())('nano-chatlm with %s', (kernels) => {

@@ -49,15 +49,40 @@ constexpr uint16_t half_minimum = 0x2d71;  // 0.085
 
 float number_of(uint16_t half) { return std::ldexp(static_cast<float>(1024 + (half & 1023)), (half >> 10) - 25); }
 
+/** The half-precision numbers of all units, which the other bytes leave as they are. */
+void set_factors(Problem& problem) {
+  const auto& shape = problem.shape;
+  for (size_t i = 0; i < problem.weights.size(); i += shape.unit_bytes()) {
+    std::memcpy(&problem.weights[i + (shape.type == PackedType::q6_k ? 208 : 0)], &half_scale, sizeof(half_scale));
+    if (shape.type == PackedType::q4_k) std::memcpy(&problem.weights[i + 2], &half_minimum, sizeof(half_minimum));
+  }
+}
+
+/** The largest sums that a type can have, of either sign: all weights of an output are its smallest or its largest. */
+Problem extremes_of(PackedType type) {
+  const Shape shape{has_superblocks(type) ? 512U : 96U, 32, 3, type, false};
+  Problem problem{shape, std::vector<std::byte>(shape.outputs * shape.row_bytes()), {}, {}};
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    const bool is_smallest = i / shape.row_bytes() % 2 == 0;
+    const size_t at = i % shape.unit_bytes();
+    const bool is_scale = (type == PackedType::q4_k && at < 16) || (type == PackedType::q6_k && at >= 192);
+    const int smallest = type == PackedType::q8_0 ? 0x80 : 0;
+    const int largest = type == PackedType::q8_0 ? 0x7f : 0xff;
+    problem.weights[i] = static_cast<std::byte>(is_scale ? 0x7f : is_smallest ? smallest : largest);
+  }
+  set_factors(problem);
+  for (size_t row = 0; row < shape.rows; ++row) {
+    for (size_t i = 0; i < shape.inputs; ++i) problem.activations.push_back(row == 0 || (row == 1 && i % 2 == 0) ? 2 : -2);
+  }
+  return problem;
+}
+
 Problem problem_of(const Shape& shape, std::mt19937& random) {
   Problem problem{shape, {}, {}, {}};
   std::normal_distribution<float> normal;
   problem.weights.resize(shape.outputs * shape.row_bytes());
   for (auto& byte : problem.weights) byte = static_cast<std::byte>(random() % 3 == 0 ? 0x80 : random() % 256);
-  for (size_t i = 0; i < problem.weights.size(); i += shape.unit_bytes()) {
-    std::memcpy(&problem.weights[i + (shape.type == PackedType::q6_k ? 208 : 0)], &half_scale, sizeof(half_scale));
-    if (shape.type == PackedType::q4_k) std::memcpy(&problem.weights[i + 2], &half_minimum, sizeof(half_minimum));
-  }
+  set_factors(problem);
   for (size_t i = 0; i < shape.rows * shape.inputs; ++i) problem.activations.push_back(normal(random));
   if (!shape.adds) return problem;
   for (size_t i = 0; i < shape.rows * shape.outputs; ++i) problem.addend.push_back(normal(random));
@@ -120,10 +145,10 @@ std::vector<float> product_of(const KernelSet& set, const Problem& problem) {
   const PackedMemory memory(shape.bytes());
   PackedMatrix matrix(shape, memory.data());
   matrix.pack(0, outputs, problem.weights.data());
-  const size_t stride = matrix.blocks() * set.quantized_block_bytes;
+  const size_t stride = matrix.blocks() * set.quantization(type).block_bytes;
   std::vector<std::byte> quantized(rows * stride);
   for (size_t row = 0; row < rows; ++row) {
-    set.quantize(&problem.activations[row * inputs], matrix.blocks(), &quantized[row * stride]);
+    set.quantization(type).quantize(&problem.activations[row * inputs], matrix.blocks(), &quantized[row * stride]);
   }
   std::vector<float> result(rows * outputs);
   set.multiply({type, matrix.panels(), matrix.blocks(), outputs, quantized.data(), stride, rows, result.data(), outputs,
@@ -265,6 +290,7 @@ int main() {
     for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({inputs, 37, rows, type}, random));
     problems.push_back(problem_of({3072, 48, 12, type}, random));
     problems.push_back(problem_of({has_superblocks(type) ? 256U : 32U, 1, 1, type}, random));
+    problems.push_back(extremes_of(type));
     // Two panels of which the second is not full, and nothing to add to.
     for (size_t rows = 1; rows <= 7; ++rows) problems.push_back(problem_of({inputs, 27, rows, type, false}, random));
   }
