@@ -41,11 +41,12 @@ struct Avx512Vnni {
     if constexpr (Type == PackedType::q8_0) return bytes;
     return _mm512_and_si512(step == 0 ? bytes : _mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(0xf));
   }
-  static Weights with_upper_bits(Weights lower, const uint8_t* line, size_t place, size_t) {
+  template <PackedType Type>
+  static Weights with_upper_bits(Weights lower, const uint8_t* line, size_t place) {
     const __m512i bytes = _mm512_load_si512(line);
-    const auto from = static_cast<int>(2 * place);  // the first of the two bits, which are to be bits 4 and 5
+    const auto from = static_cast<int>(upper_bits_of(Type) * place);  // the first of the bits, which is to be bit 4
     const __m512i bits = from < 4 ? _mm512_slli_epi16(bytes, 4 - from) : _mm512_srli_epi16(bytes, from - 4);
-    return _mm512_or_si512(lower, _mm512_and_si512(bits, _mm512_set1_epi8(0x30)));
+    return _mm512_or_si512(lower, _mm512_and_si512(bits, _mm512_set1_epi8(upper_bits_of(Type) == 2 ? 0x30 : 0x10)));
   }
   static Activations load_activations(const int8_t* values, size_t) {
     int32_t quad;
@@ -55,7 +56,10 @@ struct Avx512Vnni {
   static Integers dot(Integers sums, Weights weights, Activations activations) {
     return _mm512_dpbusd_epi32(sums, weights, activations);
   }
-  static Floats to_floats(Integers sums) { return _mm512_cvtepi32_ps(sums); }
+  template <PackedType>
+  static Floats to_floats(Integers sums, const Block&) {
+    return _mm512_cvtepi32_ps(sums);
+  }
   static Floats load_halves(const uint16_t* halves) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
   }

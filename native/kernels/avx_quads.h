@@ -22,11 +22,12 @@ struct AvxQuads {
     if constexpr (Type == PackedType::q8_0) return bytes;
     return _mm256_and_si256(step == 0 ? bytes : _mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(0xf));
   }
-  static Weights with_upper_bits(Weights lower, const uint8_t* line, size_t place, size_t) {
+  template <PackedType Type>
+  static Weights with_upper_bits(Weights lower, const uint8_t* line, size_t place) {
     const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
-    const auto from = static_cast<int>(2 * place);  // the first of the two bits, which are to be bits 4 and 5
+    const auto from = static_cast<int>(upper_bits_of(Type) * place);  // the first of the bits, which is to be bit 4
     const __m256i bits = from < 4 ? _mm256_slli_epi16(bytes, 4 - from) : _mm256_srli_epi16(bytes, from - 4);
-    return _mm256_or_si256(lower, _mm256_and_si256(bits, _mm256_set1_epi8(0x30)));
+    return _mm256_or_si256(lower, _mm256_and_si256(bits, _mm256_set1_epi8(upper_bits_of(Type) == 2 ? 0x30 : 0x10)));
   }
   static Activations load_activations(const int8_t* values, size_t) {
     int32_t quad;

@@ -29,7 +29,10 @@ struct AvxVnni : AvxFloats, AvxQuads {
   static Integers dot(Integers sums, Weights weights, Activations activations) {
     return _mm256_dpbusd_avx_epi32(sums, weights, activations);
   }
-  static Floats to_floats(Integers sums) { return _mm256_cvtepi32_ps(sums); }
+  template <PackedType>
+  static Floats to_floats(Integers sums, const Block&) {
+    return _mm256_cvtepi32_ps(sums);
+  }
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 namespace tandem::kernels {
 
-/** Inputs that share a scale, in the weights (ggml's q8_0, q4_0, q4_K and q6_K) as in the activations. */
+/** Inputs that share a scale, in the weights as in the activations. */
 constexpr size_t block_inputs = 32;
 /** Outputs that are computed side by side, one in each lane of the vectors. */
 constexpr size_t panel_outputs = 16;
@@ -13,26 +13,32 @@ constexpr size_t quad_inputs = 4;
 constexpr size_t block_quads = block_inputs / quad_inputs;
 
 /**
- * The types of weights that can be packed, by ggml's names. q8_0 and q4_0 have a scale in half precision for 32 inputs. For
- * these q4_K has a scale and a minimum of 6 bits, and q6_K two scales of 8 bits for 16 each; both have factors of all of them
- * for 256 inputs, a super-block.
+ * The types of weights that can be packed, by ggml's names. q8_0, q4_0 and q5_0 have a scale in half precision for 32 inputs.
+ * For these q4_K and q5_K have a scale and a minimum of 6 bits, and q6_K two scales of 8 bits for 16 each; all three have
+ * factors of them for 256 inputs, a super-block.
  */
-enum class PackedType { q8_0, q4_0, q4_k, q6_k };
+enum class PackedType { q8_0, q4_0, q5_0, q4_k, q5_k, q6_k };
 
-/** Weights of 4 or 6 bits, for which some instruction sets quantise activations differently than for bytes. */
+/** Weights of 4 to 6 bits, for which some instruction sets quantise activations differently than for bytes. */
 constexpr bool is_narrow(PackedType type) { return type != PackedType::q8_0; }
 
-constexpr bool has_superblocks(PackedType type) { return type == PackedType::q4_k || type == PackedType::q6_k; }
+constexpr bool has_minimums(PackedType type) { return type == PackedType::q4_k || type == PackedType::q5_k; }
+constexpr bool has_superblocks(PackedType type) { return has_minimums(type) || type == PackedType::q6_k; }
 constexpr size_t superblock_blocks = 8;
 
-/** Lines of a block. */
-constexpr size_t lines_of(PackedType type) {
+/** Lines of a block with whole bytes, or with the lower 4 bits of two inputs in each. */
+constexpr size_t lower_lines_of(PackedType type) { return is_narrow(type) ? 4 : 8; }
+/** Bits of each input that the lower lines have no room for. */
+constexpr size_t upper_bits_of(PackedType type) {
   switch (type) {
-    case PackedType::q8_0: return 8;
-    case PackedType::q6_k: return 6;
-    default: return 4;
+    case PackedType::q5_0:
+    case PackedType::q5_k: return 1;
+    case PackedType::q6_k: return 2;
+    default: return 0;
   }
 }
+/** A line has them of 8 quads, or two of 4 each. */
+constexpr size_t lines_of(PackedType type) { return lower_lines_of(type) + upper_bits_of(type); }
 
 /**
  * 32 inputs of 16 rows of a matrix, in the order in which a product reads them. Every line is one vector of 64 bytes. In q8_0
@@ -46,10 +52,12 @@ constexpr size_t lines_of(PackedType type) {
  *
  * Weights are stored as `weight + 128`: the instructions multiply unsigned by signed bytes, and -128 has no absolute
  * value in a signed byte. In q4_0, which has 4 bits of `weight + 8`, the upper halves of the bytes of line 0 hold the inputs
- * 16 to 19, and so on, as in the file. So do those of q4_K, and of q6_K with the lower 4 bits of its 6 of `weight + 32`. The upper
- * 2 bits of q6_K are in lines 4 and 5: the lowest of line 4 belong to quad 0, the next to quad 2, then 4 and 6; those of line 5
- * to the odd quads. The surplus, 128, 8 or 32 times the sum of the activations, is known per block of activations and is where
- * a sum of products starts (`QuantizedBlock`); q4_K has none.
+ * 16 to 19, and so on, as in the file. So do those of q4_K, of q5_0 and q5_K with the lower 4 bits of their 5 (of `weight + 16`
+ * in q5_0), and of q6_K with those of its 6 of `weight + 32`. The upper bits of q5_0 and q5_K are in line 4: the lowest of a
+ * byte belongs to quad 0, the next to quad 1, and so on. Those of q6_K are in lines 4 and 5: the lowest two of line 4 belong to
+ * quad 0, the next to quad 2, then 4 and 6; those of line 5 to the odd quads. The surplus, 128, 8, 16 or 32 times the sum of
+ * the activations, is known per block of activations and is where a sum of products starts (`QuantizedBlock`); q4_K and q5_K
+ * have none.
  */
 template <PackedType Type>
 struct PackedBlock {
@@ -61,12 +69,14 @@ template <PackedType Type>
 struct PackedScales {
   uint16_t halves[panel_outputs];
 };
-/** In q4_K weights are `scale * value - minimum`, in q6_K every half of the inputs has a signed scale; each times a factor. */
+/** In q4_K and q5_K weights are `scale * value - minimum`, in q6_K every half of the inputs has a signed scale; each times a factor. */
 struct PackedSuperblockScales {
   uint8_t bytes[2][panel_outputs];
 };
 template <>
 struct PackedScales<PackedType::q4_k> : PackedSuperblockScales {};
+template <>
+struct PackedScales<PackedType::q5_k> : PackedSuperblockScales {};
 template <>
 struct PackedScales<PackedType::q6_k> : PackedSuperblockScales {};
 constexpr size_t scale_bytes = sizeof(PackedScales<PackedType::q8_0>);
@@ -77,18 +87,12 @@ struct PackedFactors {
   uint16_t halves[panel_outputs];
 };
 
-/** Of the scales, and in q4_K of the minimums. */
-constexpr size_t factors_of(PackedType type) {
-  switch (type) {
-    case PackedType::q4_k: return 2;
-    case PackedType::q6_k: return 1;
-    default: return 0;
-  }
-}
+/** Of the scales, and of the minimums. */
+constexpr size_t factors_of(PackedType type) { return has_superblocks(type) ? 1 + has_minimums(type) : 0; }
 
 /**
  * 16 rows of a matrix: first the blocks along the inputs, then their scales, then factors of these; as many bytes as in the
- * file, of q4_K a 36th more. Missing rows of a last panel have scales of 0.
+ * file, of q4_K a 36th more, of q5_K a 44th. Missing rows of a last panel have scales of 0.
  */
 template <PackedType Type>
 struct Panel {
@@ -124,7 +128,9 @@ constexpr int32_t surplus(const QuantizedBlock<Value>& block, size_t part) {
   switch (Type) {
     case PackedType::q8_0: return block.correction;
     case PackedType::q4_0: return block.correction / 16;
-    case PackedType::q4_k: return 0;
+    case PackedType::q5_0: return block.correction / 8;
+    case PackedType::q4_k:
+    case PackedType::q5_k: return 0;
     case PackedType::q6_k: return -32 * block.half_sums[part];
   }
 }

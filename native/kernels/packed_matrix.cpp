@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/superblock.h"
+#include "kernels/upper_bits.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -21,7 +22,7 @@ constexpr size_t unit_bytes(PackedType type) {
 }
 constexpr size_t most_unit_bytes = unit_bytes(PackedType::q6_k);
 
-/** Weights of q8_0 are packed as `weight + 128`, which flips the first bit; q4_0 has its `weight + 8` already. */
+/** Weights of q8_0 are packed as `weight + 128`, which flips the first bit; narrow ones are differences already. */
 uint32_t flipped_bits(PackedType type) { return type == PackedType::q8_0 ? 0x80808080U : 0; }
 
 void copy_flipped(const std::byte* from, uint32_t flipped, std::byte* to) {
@@ -82,11 +83,40 @@ int value_of(PackedType type, const std::byte* values, size_t input) {
   constexpr size_t half = block_inputs / 2;
   const auto byte = std::to_integer<int>(values[input % half]);
   const int lower = input < half ? byte & 0xf : byte >> 4;
-  if (type == PackedType::q4_0) return lower - 8;
-  if (type == PackedType::q4_k) return lower;
-  const auto upper = std::to_integer<int>(values[half + input % 8]) >> 2 * (input / 8) & 3;
-  return (lower | upper << 4) - 32;
+  const auto upper = [&](size_t inputs, size_t bits) {
+    const int all = std::to_integer<int>(values[half + input % inputs]) >> bits * (input / inputs);
+    return (all & ((1 << bits) - 1)) << 4;
+  };
+  switch (type) {
+    case PackedType::q4_0: return lower - 8;
+    case PackedType::q5_0: return (lower | upper(4, 1)) - 16;
+    case PackedType::q5_k: return lower | upper(4, 1);
+    case PackedType::q6_k: return (lower | upper(8, 2)) - 32;
+    default: return lower;
+  }
 }
+
+/** The values of a unit without super-blocks, a quad after another of each line: in q5_0 the upper bits come first in the file. */
+struct UnitValues {
+  std::byte bytes[lines_of(PackedType::q8_0) * quad_inputs];
+
+  static UnitValues from_file(PackedType type, const std::byte* unit) {
+    UnitValues values;
+    const std::byte* from = unit + sizeof(uint16_t);
+    const size_t lower = lower_lines_of(type) * quad_inputs;
+    const size_t upper = upper_bits_of(type) * quad_inputs;
+    std::memcpy(values.bytes, from + upper, lower);
+    if (upper > 0) read_upper_bits(from, values.bytes + lower);
+    return values;
+  }
+  void to_file(PackedType type, std::byte* unit) const {
+    std::byte* to = unit + sizeof(uint16_t);
+    const size_t lower = lower_lines_of(type) * quad_inputs;
+    const size_t upper = upper_bits_of(type) * quad_inputs;
+    std::memcpy(to + upper, bytes, lower);
+    if (upper > 0) write_upper_bits(bytes + lower, to);
+  }
+};
 
 /** Where one unit of one row is packed. */
 class PackedPlace {
@@ -102,7 +132,9 @@ class PackedPlace {
       get_superblock().to_file(type_, unit);
     } else {
       std::memcpy(unit, scale(), sizeof(uint16_t));
-      get_values(0, unit + sizeof(uint16_t));
+      UnitValues values;
+      get_values(0, values.bytes);
+      values.to_file(type_, unit);
     }
   }
   void set(const std::byte* unit) {
@@ -112,14 +144,17 @@ class PackedPlace {
       for (size_t i = 0; i < superblock_blocks; ++i) set_values(i, superblock.values[i]);
     } else {
       std::memcpy(scale(), unit, sizeof(uint16_t));
-      set_values(0, unit + sizeof(uint16_t));
+      set_values(0, UnitValues::from_file(type_, unit).bytes);
     }
   }
   /** The same of this row and the three after it, whose units are `stride` bytes apart. */
   void set_four(const std::byte* unit, size_t stride) {
     if (has_superblocks(type_)) return set_four_superblocks(unit, stride);
     for (size_t row = 0; row < 4; ++row) std::memcpy(scale() + row * sizeof(uint16_t), unit + row * stride, sizeof(uint16_t));
-    set_four_values(0, unit + sizeof(uint16_t), stride);
+    if (upper_bits_of(type_) == 0) return set_four_values(0, unit + sizeof(uint16_t), stride);
+    UnitValues rows[4];
+    for (size_t row = 0; row < 4; ++row) rows[row] = UnitValues::from_file(type_, unit + row * stride);
+    set_four_values(0, rows[0].bytes, sizeof(UnitValues));
   }
   /** The values that the unit stands for, computed as ggml does. */
   void unpack(float* values) const {
@@ -192,10 +227,10 @@ class PackedPlace {
     const float factor = from_half(superblock.factors[0]);
     for (size_t i = 0; i < superblock_blocks; ++i) {
       const auto& [first, second] = superblock.scales[i];
-      const float minimum = type_ == PackedType::q4_k ? from_half(superblock.factors[1]) * second : 0;
+      const float minimum = has_minimums(type_) ? from_half(superblock.factors[1]) * second : 0;
       for (size_t j = 0; j < block_inputs; ++j, ++values) {
-        const float scale = type_ == PackedType::q4_k ? static_cast<float>(first)
-                                                      : static_cast<int8_t>(j < block_inputs / 2 ? first : second);
+        const float scale =
+            has_minimums(type_) ? static_cast<float>(first) : static_cast<int8_t>(j < block_inputs / 2 ? first : second);
         *values = factor * scale * static_cast<float>(value_of(type_, superblock.values[i], j)) - minimum;
       }
     }

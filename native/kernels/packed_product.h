@@ -13,10 +13,12 @@ namespace tandem::kernels {
 template <PackedType Type>
 struct ProductOrder {
   static constexpr size_t parts = Type == PackedType::q6_k ? 2 : 1;
-  /** Without those of upper bits. */
-  static constexpr size_t lines = Type == PackedType::q8_0 ? 8 : 4;
+  static constexpr size_t lines = lower_lines_of(Type);
   /** Of a part in a line. */
   static constexpr size_t quads = block_quads / lines / parts;
+  /** Quads of a part are read line by line: with how many of these, and before them, a part of what comes next is fetched. */
+  static constexpr size_t turns_with_fetches = parts * lines < lines_of(Type) ? parts * lines : lines_of(Type);
+  static constexpr size_t first_fetches = lines_of(Type) + 1 - turns_with_fetches;
 };
 
 /**
@@ -32,11 +34,11 @@ struct ProductOrder {
  *     steps                           of a quad of inputs
  *     Weights, Activations            the inputs of a step: of `lanes` outputs, and of one row in every lane
  *     load_weights<Type>(line, step)  a line has as many steps as all of its quads
- *     with_upper_bits(w, line, place, step)   adds the two upper bits of a quad, which has that place in the bytes of the line
+ *     with_upper_bits<Type>(w, line, place)   adds the upper bits of a quad, which has that place in the bytes of the line
  *     Integers                        the sums of `lanes` outputs
  *     start<Type>(b, part)            where the sums of a part of a block start
  *     dot(sums, w, a)                 adds the products of a step, exactly
- *     to_floats(sums)                 those of all steps
+ *     to_floats<Type>(sums, b)        of all steps
  */
 template <typename InstructionSet>
 struct Packed {
@@ -55,7 +57,9 @@ struct Packed {
     switch (product.type) {
       case PackedType::q8_0: return multiply_matrix<PackedType::q8_0>(product);
       case PackedType::q4_0: return multiply_matrix<PackedType::q4_0>(product);
+      case PackedType::q5_0: return multiply_matrix<PackedType::q5_0>(product);
       case PackedType::q4_k: return multiply_matrix<PackedType::q4_k>(product);
+      case PackedType::q5_k: return multiply_matrix<PackedType::q5_k>(product);
       case PackedType::q6_k: return multiply_matrix<PackedType::q6_k>(product);
     }
   }
@@ -192,7 +196,7 @@ struct Packed {
       const auto fetch_ahead = [&] {
         for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
       };
-      fetch_ahead();
+      for (size_t i = 0; i < Order::first_fetches; ++i) fetch_ahead();
 #pragma GCC unroll 2
       for (size_t part = 0; part < Order::parts; ++part) {
         typename Arithmetic::Integers sums[Rows][vectors];
@@ -201,7 +205,7 @@ struct Packed {
         }
 #pragma GCC unroll 8
         for (size_t line = 0; line < Order::lines; ++line) {
-          if (part * Order::lines + line < lines_of(Type)) fetch_ahead();
+          if (part * Order::lines + line < Order::turns_with_fetches) fetch_ahead();
 #pragma GCC unroll 4
           for (size_t step = 0; step < Order::quads * Arithmetic::steps; ++step) {
             const size_t place = part * Order::quads + step / Arithmetic::steps;  // of the quad in the line
@@ -213,9 +217,9 @@ struct Packed {
               const size_t in_quad = step % Arithmetic::steps;
               weights[v] =
                   Arithmetic::template load_weights<Type>(lines_of_block[line][output], place * Arithmetic::steps + in_quad);
-              if constexpr (Type == PackedType::q6_k) {
-                const auto* upper = lines_of_block[Order::lines + quad % 2][output];
-                weights[v] = Arithmetic::with_upper_bits(weights[v], upper, quad / 2, in_quad);
+              if constexpr (constexpr size_t upper_lines = upper_bits_of(Type); upper_lines > 0) {
+                const auto* upper = lines_of_block[Order::lines + quad % upper_lines][output];
+                weights[v] = Arithmetic::template with_upper_bits<Type>(weights[v], upper, quad / upper_lines);
               }
             }
             for (size_t row = 0; row < Rows; ++row) {
@@ -229,8 +233,9 @@ struct Packed {
           const auto scales = load_scales(panels[v / panel_vectors], at, part, v % panel_vectors * Set::lanes);
           for (size_t row = 0; row < Rows; ++row) {
             const auto both = Set::multiply(scales.scale, Set::broadcast(block_of(row).scale));
-            totals[row][v] = Set::multiply_add(Arithmetic::to_floats(sums[row][v]), both, totals[row][v]);
-            if constexpr (Type == PackedType::q4_k) {
+            const auto products = Arithmetic::template to_floats<Type>(sums[row][v], block_of(row));
+            totals[row][v] = Set::multiply_add(products, both, totals[row][v]);
+            if constexpr (has_minimums(Type)) {
               const auto negated_sum = Set::broadcast(block_of(row).negated_sum);
               totals[row][v] = Set::multiply_add(scales.minimum, negated_sum, totals[row][v]);
             }
@@ -253,14 +258,14 @@ struct Packed {
   /** Of some of the rows of a block. */
   struct Scales {
     typename Set::Floats scale;
-    typename Set::Floats minimum;  // of q4_K
+    typename Set::Floats minimum;  // if the type has any
   };
 
   template <PackedType Type>
   static Scales load_scales(const Panel<Type>& panel, size_t block, size_t part, size_t output) {
     const auto& scales = panel.scales[block];
     const auto* factors = panel.factors + block / superblock_blocks * factors_of(Type);
-    if constexpr (Type == PackedType::q4_k) {
+    if constexpr (has_minimums(Type)) {
       return {Set::multiply(Set::load_bytes(scales.bytes[0] + output), Set::load_halves(factors[0].halves + output)),
               Set::multiply(Set::load_bytes(scales.bytes[1] + output), Set::load_halves(factors[1].halves + output))};
     } else if constexpr (Type == PackedType::q6_k) {

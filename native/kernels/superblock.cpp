@@ -2,7 +2,9 @@
 
 #include <cstring>
 
-// The order of bits in files is that of ggml's `block_q4_K` and `block_q6_K`.
+#include "kernels/upper_bits.h"
+
+// The order of bits in files is that of ggml's `block_q4_K`, `block_q5_K` and `block_q6_K`.
 namespace tandem::kernels {
 
 namespace {
@@ -15,6 +17,9 @@ constexpr std::byte upper{0xf0};
 constexpr size_t q4_k_scales = 2 * sizeof(uint16_t);
 constexpr size_t q4_k_scale_bytes = 12;
 constexpr size_t q4_k_values = q4_k_scales + q4_k_scale_bytes;
+/** q5_K has the upper bits between them: of each input a byte with those of all blocks, the first block's the lowest. */
+constexpr size_t q5_k_upper = q4_k_values;
+constexpr size_t q5_k_values = q5_k_upper + block_inputs;
 
 /** Of the last four scales and minimums the upper two bits lie above those of the first four. */
 void read_scales(const std::byte* bytes, uint8_t (&scales)[superblock_blocks][2]) {
@@ -90,11 +95,15 @@ void add_upper(uint64_t values, size_t block, std::byte* bytes) {
 
 Superblock Superblock::from_file(PackedType type, const std::byte* bytes) {
   Superblock block;
-  if (type == PackedType::q4_k) {
+  if (has_minimums(type)) {
     std::memcpy(block.factors, bytes, sizeof(block.factors));
     read_scales(bytes + q4_k_scales, block.scales);
+    const std::byte* values = bytes + (type == PackedType::q5_k ? q5_k_values : q4_k_values);
     for (size_t i = 0; i < superblock_blocks; i += 2) {
-      read_pair(bytes + q4_k_values + i * half_block, block.values[i], block.values[i + 1]);
+      read_pair(values + i * half_block, block.values[i], block.values[i + 1]);
+    }
+    if (type == PackedType::q5_k) {
+      for (size_t i = 0; i < superblock_blocks; ++i) read_upper_bits(bytes + q5_k_upper, i, block.values[i] + half_block);
     }
     return block;
   }
@@ -113,11 +122,14 @@ Superblock Superblock::from_file(PackedType type, const std::byte* bytes) {
 }
 
 void Superblock::to_file(PackedType type, std::byte* bytes) const {
-  if (type == PackedType::q4_k) {
+  if (has_minimums(type)) {
     std::memcpy(bytes, factors, sizeof(factors));
     write_scales(scales, bytes + q4_k_scales);
-    for (size_t i = 0; i < superblock_blocks; i += 2) {
-      write_pair(values[i], values[i + 1], bytes + q4_k_values + i * half_block);
+    std::byte* target = bytes + (type == PackedType::q5_k ? q5_k_values : q4_k_values);
+    for (size_t i = 0; i < superblock_blocks; i += 2) write_pair(values[i], values[i + 1], target + i * half_block);
+    if (type == PackedType::q5_k) {
+      std::memset(bytes + q5_k_upper, 0, block_inputs);
+      for (size_t i = 0; i < superblock_blocks; ++i) add_upper_bits(values[i] + half_block, i, bytes + q5_k_upper);
     }
     return;
   }

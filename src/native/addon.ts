@@ -15,7 +15,7 @@ export interface LibraryFiles {
   llama: string
 }
 
-/** What multiplies packed matrices (q8_0, q4_0, q4_k, q6_k) of the models that libllama runs on a CPU. */
+/** What multiplies packed matrices of the models that libllama runs on a CPU. */
 export interface LibllamaKernels {
   /** One of {@link Addon.kernels}, or `ggml`. */
   kernels: string

@@ -28,7 +28,7 @@ let kernels: KernelsInUse | null = null
 /** What stood in the way of the variants that were tried before `current`, or before all of them failed. */
 let obstacles: VariantObstacle[] = []
 
-/** What multiplies the packed matrices (q8_0, q4_0, q4_k, q6_k) of models on a CPU: `ggml`, or the instructions of our own kernels. */
+/** What multiplies the packed matrices of models on a CPU: `ggml`, or the instructions of our own kernels. */
 export interface KernelsInUse {
   /** For T5 models. */
   t5: string

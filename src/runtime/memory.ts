@@ -71,8 +71,11 @@ const CONTEXT_UNIT = 256
 /** Cells that one step of the T5 graph gathers at most (`max_gathered_cells` of native/engine/encoder_decoder.cpp). */
 const MAX_GATHERED_CELLS = 32_768
 
-/** Of the bytes in the file: packed, a row's scales and minimums of 6 bits take 8. */
-const PACKED_Q4_K_EXTRA = 1 / 36
+/** Of the bytes in the file: packed, the scales and minimums of 6 bits that these types have take 8. */
+const PACKED_EXTRA: ReadonlyMap<string, number> = new Map([
+  ['q4_k', 1 / 36],
+  ['q5_k', 1 / 44],
+])
 
 /** libllama keeps a repacked copy of these beside the mapped file, on x64 and ARM alike (ggml's `CPU_REPACK` buffer). */
 const REPACKED_TYPES: readonly string[] = ['q4_0', 'q4_k', 'iq4_nl', 'mxfp4']
@@ -172,7 +175,7 @@ function repackedBytes(file: ModelFile): number {
   const extra = ({ name, type, shape, size }: ModelFile['tensors'][number]) => {
     const isMatrix = (shape[1] ?? 1) > 1 && (shape[2] ?? 1) === 1
     if (plugs && isMatrix && PACKED_TYPES.includes(typeName(type))) {
-      return typeName(type) === 'q4_k' ? size * PACKED_Q4_K_EXTRA : 0
+      return size * (PACKED_EXTRA.get(typeName(type)) ?? 0)
     }
     const isRepacked = REPACKED_TYPES.includes(typeName(type)) && (shape[1] ?? 1) % 8 === 0
     return isRepacked && name !== 'token_embd.weight' ? size : 0

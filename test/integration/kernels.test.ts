@@ -7,7 +7,14 @@ const native = loadNative()
 const PACKED = native.kernels()
 const BLOCK = 32
 /** Inputs of a block in the file, and its bytes. */
-const FILE_BLOCKS = { q8_0: [32, 34], q4_0: [32, 18], q4_k: [256, 144], q6_k: [256, 210] } as const
+const FILE_BLOCKS = {
+  q8_0: [32, 34],
+  q4_0: [32, 18],
+  q5_0: [32, 22],
+  q4_k: [256, 144],
+  q5_k: [256, 176],
+  q6_k: [256, 210],
+} as const
 type Type = keyof typeof FILE_BLOCKS
 /** Half precision of 2⁻⁷, a scale of weights. */
 const SCALE_BITS = 0x2000
@@ -20,7 +27,7 @@ interface Problem {
   inputs: number
   outputs: number
   rows: number
-  /** From -128 to 127; of four or six bits the upper ones count. */
+  /** From -128 to 127; of four to six bits the upper ones count. */
   weight(random: () => number): number
   activation(random: () => number, index: number): number
 }
@@ -58,17 +65,29 @@ const WRITE_WEIGHT: Record<Type, WriteWeight> = {
     setBits(bytes, block + 2 + (at % 16), at < 16 ? 0 : 4, (value >> 4) + 8)
     return [(value >> 4) * SCALE, 0]
   },
+  q5_0(bytes, index, value) {
+    const block = Math.floor(index / BLOCK) * FILE_BLOCKS.q5_0[1]
+    const at = index % BLOCK
+    const bits = (value >> 3) + 16
+    bytes.writeUInt16LE(SCALE_BITS, block)
+    setBits(bytes, block + 2 + (at >> 3), at % 8, bits >> 4)
+    setBits(bytes, block + 6 + (at % 16), at < 16 ? 0 : 4, bits & 15)
+    return [(value >> 3) * SCALE, 0]
+  },
   q4_k(bytes, index, value) {
-    const block = Math.floor(index / 256) * FILE_BLOCKS.q4_k[1]
-    const eighth = Math.floor((index % 256) / BLOCK)
-    bytes.writeUInt16LE(SMALL_SCALE_BITS, block)
-    bytes.writeUInt16LE(SCALE_BITS - 0x400, block + 2)
+    const [block, eighth] = [Math.floor(index / 256) * FILE_BLOCKS.q4_k[1], Math.floor((index % 256) / BLOCK)]
     // Seven and a half scales: the weights lie on both sides of zero, as those of models do.
-    const scale = (Math.floor(index / BLOCK) * 29 + 35) % 64
-    const minimum = Math.round((scale * 15) / 16)
-    setScales(bytes.subarray(block + 4), eighth, scale, minimum)
+    const [scale, minimum] = writeSuperblock(bytes.subarray(block), index, 15 / 16)
     setBits(bytes, block + 16 + (eighth >> 1) * BLOCK + (index % BLOCK), eighth % 2 === 0 ? 0 : 4, (value >> 4) + 8)
-    return [((value >> 4) + 8) * scale * SMALL_SCALE, (minimum * SCALE) / 2]
+    return [((value >> 4) + 8) * scale, minimum]
+  },
+  q5_k(bytes, index, value) {
+    const [block, eighth] = [Math.floor(index / 256) * FILE_BLOCKS.q5_k[1], Math.floor((index % 256) / BLOCK)]
+    const bits = (value >> 3) + 16
+    const [scale, minimum] = writeSuperblock(bytes.subarray(block), index, 31 / 16)
+    setBits(bytes, block + 16 + (index % BLOCK), eighth, bits >> 4)
+    setBits(bytes, block + 48 + (eighth >> 1) * BLOCK + (index % BLOCK), eighth % 2 === 0 ? 0 : 4, bits & 15)
+    return [bits * scale, minimum]
   },
   q6_k(bytes, index, value) {
     const block = Math.floor(index / 256) * FILE_BLOCKS.q6_k[1]
@@ -82,6 +101,16 @@ const WRITE_WEIGHT: Record<Type, WriteWeight> = {
     setBits(bytes, block + 128 + half * BLOCK + at, 2 * quarter, bits >> 4)
     return [(bits - 32) * scale * SMALL_SCALE, 0]
   },
+}
+
+/** The factors, and a scale and `minimums` times as many as a minimum for the block of the `index`th weight; what they stand for. */
+function writeSuperblock(superblock: Buffer, index: number, minimums: number): [number, number] {
+  superblock.writeUInt16LE(SMALL_SCALE_BITS, 0)
+  superblock.writeUInt16LE(SCALE_BITS - 0x400, 2)
+  const scale = (Math.floor(index / BLOCK) * 29 + 35) % (minimums < 1 ? 64 : 32)
+  const minimum = Math.round(scale * minimums)
+  setScales(superblock.subarray(4), Math.floor((index % 256) / BLOCK), scale, minimum)
+  return [scale * SMALL_SCALE, (minimum * SCALE) / 2]
 }
 
 function fill({ inputs, outputs, rows, weight, activation }: Problem, type: Type) {
@@ -103,7 +132,7 @@ function setBits(bytes: Buffer, at: number, shift: number, bits: number): void {
   bytes[at] = (bytes[at] ?? 0) | (bits << shift)
 }
 
-/** The 6 bits of both for one of the eight blocks of 32 inputs, as ggml's q4_K has them. */
+/** The 6 bits of both for one of the eight blocks of 32 inputs, as ggml's q4_K and q5_K have them. */
 function setScales(bytes: Buffer, eighth: number, scale: number, minimum: number): void {
   if (eighth < 4) {
     setBits(bytes, eighth, 0, scale)
@@ -200,7 +229,7 @@ test('this processor has packed kernels, or is none that they were written for',
   expect(PACKED.length > 0 || process.arch !== 'x64').toBe(true)
 })
 
-const TYPES: readonly Type[] = ['q8_0', 'q4_0', 'q4_k', 'q6_k']
+const TYPES: readonly Type[] = ['q8_0', 'q4_0', 'q5_0', 'q4_k', 'q5_k', 'q6_k']
 
 /** With whole blocks. */
 function fitted(problem: Problem, type: Type): Problem {

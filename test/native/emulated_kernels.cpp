@@ -27,7 +27,9 @@ struct Shape {
     switch (type) {
       case PackedType::q8_0: return 34;
       case PackedType::q4_0: return 18;
+      case PackedType::q5_0: return 22;
       case PackedType::q4_k: return 144;
+      case PackedType::q5_k: return 176;
       case PackedType::q6_k: return 210;
     }
     return 0;
@@ -54,7 +56,7 @@ void set_factors(Problem& problem) {
   const auto& shape = problem.shape;
   for (size_t i = 0; i < problem.weights.size(); i += shape.unit_bytes()) {
     std::memcpy(&problem.weights[i + (shape.type == PackedType::q6_k ? 208 : 0)], &half_scale, sizeof(half_scale));
-    if (shape.type == PackedType::q4_k) std::memcpy(&problem.weights[i + 2], &half_minimum, sizeof(half_minimum));
+    if (has_minimums(shape.type)) std::memcpy(&problem.weights[i + 2], &half_minimum, sizeof(half_minimum));
   }
 }
 
@@ -65,7 +67,7 @@ Problem extremes_of(PackedType type) {
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const bool is_smallest = i / shape.row_bytes() % 2 == 0;
     const size_t at = i % shape.unit_bytes();
-    const bool is_scale = (type == PackedType::q4_k && at < 16) || (type == PackedType::q6_k && at >= 192);
+    const bool is_scale = (has_minimums(type) && at < 16) || (type == PackedType::q6_k && at >= 192);
     const int smallest = type == PackedType::q8_0 ? 0x80 : 0;
     const int largest = type == PackedType::q8_0 ? 0x7f : 0xff;
     problem.weights[i] = static_cast<std::byte>(is_scale ? 0x7f : is_smallest ? smallest : largest);
@@ -103,6 +105,10 @@ Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
   const size_t at = input % block_inputs;
   if (shape.type == PackedType::q8_0) return {static_cast<int8_t>(unit[2 + at]), number_of(half_scale), 0};
   if (shape.type == PackedType::q4_0) return {half(2 + at % 16, at / 16) - 8, number_of(half_scale), 0};
+  if (shape.type == PackedType::q5_0) {
+    const auto upper = static_cast<int32_t>(byte(2 + at / 8) >> at % 8 & 1);
+    return {half(6 + at % 16, at / 16) + 16 * upper - 16, number_of(half_scale), 0};
+  }
   const size_t eighth = input % 256 / block_inputs;
   if (shape.type == PackedType::q6_k) {
     const size_t in_half = eighth % 4;
@@ -113,7 +119,10 @@ Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
   }
   const uint32_t scale = eighth < 4 ? byte(4 + eighth) & 63 : (byte(8 + eighth) & 15) | byte(eighth) >> 6 << 4;
   const uint32_t minimum = eighth < 4 ? byte(8 + eighth) & 63 : byte(8 + eighth) >> 4 | byte(4 + eighth) >> 6 << 4;
-  return {half(16 + eighth / 2 * 32 + at, eighth % 2), static_cast<float>(scale) * number_of(half_scale),
+  const bool has_upper = shape.type == PackedType::q5_k;
+  const auto upper = has_upper ? static_cast<int32_t>(byte(16 + at) >> eighth & 1) : 0;
+  const int32_t lower = half((has_upper ? 48 : 16) + eighth / 2 * 32 + at, eighth % 2);
+  return {lower + 16 * upper, static_cast<float>(scale) * number_of(half_scale),
           static_cast<float>(minimum) * number_of(half_minimum)};
 }
 
@@ -285,7 +294,8 @@ double cell_attention_error(const KernelSet& set, size_t head_size, size_t count
 int main() {
   std::mt19937 random(1);
   std::vector<Problem> problems;
-  for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q4_k, PackedType::q6_k}) {
+  for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q5_0, PackedType::q4_k, PackedType::q5_k,
+                          PackedType::q6_k}) {
     const size_t inputs = has_superblocks(type) ? 512 : 96;
     for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({inputs, 37, rows, type}, random));
     problems.push_back(problem_of({3072, 48, 12, type}, random));
