@@ -59,7 +59,7 @@ struct WideProducts {
 /**
  * Weights of 4 to 6 bits. Each lane of 16 bits sums the products of two inputs of every quad. Without the surplus of the
  * weights the sum of a part fits: 8 products of at most 32 * 127 in q6_K, and 16 of 16 * 127 in the others. Before that it may
- * wrap around, and back. So those of q5_K, which are no differences, are multiplied as if they were.
+ * wrap around, and back. So those of q5_1 and q5_K, which are no differences, are multiplied as if they were.
  */
 struct NarrowProducts : AvxQuads {
   using Integers = __m256i;
@@ -91,6 +91,7 @@ struct NarrowProducts : AvxQuads {
       case PackedType::q4_0:
         return _mm256_slli_epi16(_mm256_add_epi16(negated_pairs(block, 0), negated_pairs(block, 1)), 3);
       case PackedType::q5_0:
+      case PackedType::q5_1:
       case PackedType::q5_k:
         return _mm256_slli_epi16(_mm256_add_epi16(negated_pairs(block, 0), negated_pairs(block, 1)), 4);
       case PackedType::q6_k: return _mm256_slli_epi16(negated_pairs(block, part), 5);
@@ -106,7 +107,7 @@ struct NarrowProducts : AvxQuads {
   template <PackedType Type>
   static __m256 to_floats(Integers sums, const Block& block) {
     const __m256i pairs = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
-    if constexpr (Type != PackedType::q5_k) return _mm256_cvtepi32_ps(pairs);
+    if constexpr (!(has_minimums(Type) && upper_bits_of(Type) == 1)) return _mm256_cvtepi32_ps(pairs);
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(pairs, _mm256_set1_epi32(block.correction / 8)));
   }
 

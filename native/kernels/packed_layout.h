@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace tandem::kernels {
 
@@ -13,17 +14,23 @@ constexpr size_t quad_inputs = 4;
 constexpr size_t block_quads = block_inputs / quad_inputs;
 
 /**
- * The types of weights that can be packed, by ggml's names. q8_0, q4_0 and q5_0 have a scale in half precision for 32 inputs.
- * For these q4_K and q5_K have a scale and a minimum of 6 bits, and q6_K two scales of 8 bits for 16 each; all three have
- * factors of them for 256 inputs, a super-block.
+ * The types of weights that can be packed, by ggml's names. q8_0, q4_0 and q5_0 have a scale in half precision for 32 inputs,
+ * q4_1 and q5_1 a minimum as well. For as many q4_K and q5_K have a scale and a minimum of 6 bits, and q6_K two scales of
+ * 8 bits for 16 each; all three have factors of them for 256 inputs, a super-block.
  */
-enum class PackedType { q8_0, q4_0, q5_0, q4_k, q5_k, q6_k };
+enum class PackedType { q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k };
+constexpr PackedType packed_types[] = {PackedType::q8_0, PackedType::q4_0, PackedType::q4_1, PackedType::q5_0,
+                                       PackedType::q5_1, PackedType::q4_k, PackedType::q5_k, PackedType::q6_k};
 
 /** Weights of 4 to 6 bits, for which some instruction sets quantise activations differently than for bytes. */
 constexpr bool is_narrow(PackedType type) { return type != PackedType::q8_0; }
 
-constexpr bool has_minimums(PackedType type) { return type == PackedType::q4_k || type == PackedType::q5_k; }
-constexpr bool has_superblocks(PackedType type) { return has_minimums(type) || type == PackedType::q6_k; }
+constexpr bool has_superblocks(PackedType type) {
+  return type == PackedType::q4_k || type == PackedType::q5_k || type == PackedType::q6_k;
+}
+constexpr bool has_minimums(PackedType type) {
+  return type == PackedType::q4_1 || type == PackedType::q5_1 || type == PackedType::q4_k || type == PackedType::q5_k;
+}
 constexpr size_t superblock_blocks = 8;
 
 /** Lines of a block with whole bytes, or with the lower 4 bits of two inputs in each. */
@@ -32,6 +39,7 @@ constexpr size_t lower_lines_of(PackedType type) { return is_narrow(type) ? 4 : 
 constexpr size_t upper_bits_of(PackedType type) {
   switch (type) {
     case PackedType::q5_0:
+    case PackedType::q5_1:
     case PackedType::q5_k: return 1;
     case PackedType::q6_k: return 2;
     default: return 0;
@@ -52,12 +60,12 @@ constexpr size_t lines_of(PackedType type) { return lower_lines_of(type) + upper
  *
  * Weights are stored as `weight + 128`: the instructions multiply unsigned by signed bytes, and -128 has no absolute
  * value in a signed byte. In q4_0, which has 4 bits of `weight + 8`, the upper halves of the bytes of line 0 hold the inputs
- * 16 to 19, and so on, as in the file. So do those of q4_K, of q5_0 and q5_K with the lower 4 bits of their 5 (of `weight + 16`
- * in q5_0), and of q6_K with those of its 6 of `weight + 32`. The upper bits of q5_0 and q5_K are in line 4: the lowest of a
- * byte belongs to quad 0, the next to quad 1, and so on. Those of q6_K are in lines 4 and 5: the lowest two of line 4 belong to
- * quad 0, the next to quad 2, then 4 and 6; those of line 5 to the odd quads. The surplus, 128, 8, 16 or 32 times the sum of
- * the activations, is known per block of activations and is where a sum of products starts (`QuantizedBlock`); q4_K and q5_K
- * have none.
+ * 16 to 19, and so on, as in the file. So do those of the other types with 4 bits, of types with 5 with the lower 4 (in q5_0 of
+ * `weight + 16`), and of q6_K with those of its 6 of `weight + 32`. The upper bits of types with 5 are in line 4: the lowest of
+ * a byte belongs to quad 0, the next to quad 1, and so on. Those of q6_K are in lines 4 and 5: the lowest two of line 4 belong
+ * to quad 0, the next to quad 2, then 4 and 6; those of line 5 to the odd quads. The surplus, 128, 8, 16 or 32 times the sum of
+ * the activations, is known per block of activations and is where a sum of products starts (`QuantizedBlock`); types with
+ * minimums have none.
  */
 template <PackedType Type>
 struct PackedBlock {
@@ -65,22 +73,24 @@ struct PackedBlock {
 };
 
 /** The scale of each of the 16 rows in one block, half precision. */
-template <PackedType Type>
-struct PackedScales {
+struct PackedHalfScales {
   uint16_t halves[panel_outputs];
 };
-/** In q4_K and q5_K weights are `scale * value - minimum`, in q6_K every half of the inputs has a signed scale; each times a factor. */
+/** With the minimums, of which the file has the opposite: weights are `scale * value - minimum`. */
+struct PackedHalfMinimums : PackedHalfScales {
+  uint16_t minimums[panel_outputs];
+};
+/** A scale and such a minimum, in q6_K signed scales of either half of the inputs; each times a factor. */
 struct PackedSuperblockScales {
   uint8_t bytes[2][panel_outputs];
 };
-template <>
-struct PackedScales<PackedType::q4_k> : PackedSuperblockScales {};
-template <>
-struct PackedScales<PackedType::q5_k> : PackedSuperblockScales {};
-template <>
-struct PackedScales<PackedType::q6_k> : PackedSuperblockScales {};
-constexpr size_t scale_bytes = sizeof(PackedScales<PackedType::q8_0>);
-static_assert(scale_bytes == sizeof(PackedSuperblockScales), "blocks of all types have as many bytes of scales");
+template <PackedType Type>
+using PackedScales = std::conditional_t<has_superblocks(Type), PackedSuperblockScales,
+                                        std::conditional_t<has_minimums(Type), PackedHalfMinimums, PackedHalfScales>>;
+static_assert(sizeof(PackedSuperblockScales) == sizeof(PackedHalfScales), "both have 32 bytes");
+constexpr size_t scale_bytes_of(PackedType type) {
+  return has_minimums(type) && !has_superblocks(type) ? sizeof(PackedHalfMinimums) : sizeof(PackedHalfScales);
+}
 
 /** A factor of each of the 16 rows in 8 blocks, half precision. */
 struct PackedFactors {
@@ -106,7 +116,7 @@ constexpr size_t cache_line = 64;
 /** A multiple of a cache line, so that no vector of weights lies across two. */
 constexpr size_t panel_bytes(PackedType type, size_t blocks) {
   const size_t factors = blocks / superblock_blocks * factors_of(type) * sizeof(PackedFactors);
-  const size_t bytes = blocks * (lines_of(type) * cache_line + scale_bytes) + factors;
+  const size_t bytes = blocks * (lines_of(type) * cache_line + scale_bytes_of(type)) + factors;
   return (bytes + cache_line - 1) / cache_line * cache_line;
 }
 
@@ -129,9 +139,8 @@ constexpr int32_t surplus(const QuantizedBlock<Value>& block, size_t part) {
     case PackedType::q8_0: return block.correction;
     case PackedType::q4_0: return block.correction / 16;
     case PackedType::q5_0: return block.correction / 8;
-    case PackedType::q4_k:
-    case PackedType::q5_k: return 0;
     case PackedType::q6_k: return -32 * block.half_sums[part];
+    default: return 0;
   }
 }
 

@@ -17,9 +17,12 @@ namespace {
 
 /** A unit is what ggml calls a block: a scale in half precision and the weights, or a super-block. */
 constexpr size_t unit_blocks(PackedType type) { return has_superblocks(type) ? superblock_blocks : 1; }
+/** Bytes of a unit without super-blocks before its weights: a scale, and a minimum where the type has any. */
+constexpr size_t head_bytes(PackedType type) { return scale_bytes_of(type) / panel_outputs; }
 constexpr size_t unit_bytes(PackedType type) {
-  return has_superblocks(type) ? superblock_bytes(type) : sizeof(uint16_t) + lines_of(type) * quad_inputs;
+  return has_superblocks(type) ? superblock_bytes(type) : head_bytes(type) + lines_of(type) * quad_inputs;
 }
+
 constexpr size_t most_unit_bytes = unit_bytes(PackedType::q6_k);
 
 /** Weights of q8_0 are packed as `weight + 128`, which flips the first bit; narrow ones are differences already. */
@@ -32,13 +35,15 @@ void copy_flipped(const std::byte* from, uint32_t flipped, std::byte* to) {
   std::memcpy(to, &quad, sizeof(quad));
 }
 
+constexpr uint16_t half_sign = 0x8000;
+
 float from_half(uint16_t half) {
   const int exponent = half >> 10 & 31;
   const int fraction = half & 1023;
   const float size = exponent == 31  ? (fraction == 0 ? INFINITY : NAN)
                      : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
                                      : std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
-  return (half & 0x8000) != 0 ? -size : size;
+  return (half & half_sign) != 0 ? -size : size;
 }
 
 /** Four quads of each of four rows, `stride` bytes apart, become one line after the other, `cache_line` apart. */
@@ -90,19 +95,20 @@ int value_of(PackedType type, const std::byte* values, size_t input) {
   switch (type) {
     case PackedType::q4_0: return lower - 8;
     case PackedType::q5_0: return (lower | upper(4, 1)) - 16;
+    case PackedType::q5_1:
     case PackedType::q5_k: return lower | upper(4, 1);
     case PackedType::q6_k: return (lower | upper(8, 2)) - 32;
     default: return lower;
   }
 }
 
-/** The values of a unit without super-blocks, a quad after another of each line: in q5_0 the upper bits come first in the file. */
+/** The values of a unit without super-blocks, a quad after another of each line: in the file upper bits come first. */
 struct UnitValues {
   std::byte bytes[lines_of(PackedType::q8_0) * quad_inputs];
 
   static UnitValues from_file(PackedType type, const std::byte* unit) {
     UnitValues values;
-    const std::byte* from = unit + sizeof(uint16_t);
+    const std::byte* from = unit + head_bytes(type);
     const size_t lower = lower_lines_of(type) * quad_inputs;
     const size_t upper = upper_bits_of(type) * quad_inputs;
     std::memcpy(values.bytes, from + upper, lower);
@@ -110,7 +116,7 @@ struct UnitValues {
     return values;
   }
   void to_file(PackedType type, std::byte* unit) const {
-    std::byte* to = unit + sizeof(uint16_t);
+    std::byte* to = unit + head_bytes(type);
     const size_t lower = lower_lines_of(type) * quad_inputs;
     const size_t upper = upper_bits_of(type) * quad_inputs;
     std::memcpy(to + upper, bytes, lower);
@@ -124,14 +130,14 @@ class PackedPlace {
   PackedPlace(const PackedShape& shape, std::byte* panel, size_t output, size_t unit)
       : type_(shape.type), first_(unit * unit_blocks(shape.type)), output_(output % panel_outputs), lines_(panel) {
     scales_ = lines_ + shape.blocks() * lines_of(type_) * cache_line;
-    factors_ = reinterpret_cast<PackedFactors*>(scales_ + shape.blocks() * scale_bytes) + unit * factors_of(type_);
+    factors_ = reinterpret_cast<PackedFactors*>(scales_ + shape.blocks() * scale_bytes_of(type_)) + unit * factors_of(type_);
   }
 
   void get(std::byte* unit) const {
     if (has_superblocks(type_)) {
       get_superblock().to_file(type_, unit);
     } else {
-      std::memcpy(unit, scale(), sizeof(uint16_t));
+      get_head(unit);
       UnitValues values;
       get_values(0, values.bytes);
       values.to_file(type_, unit);
@@ -143,15 +149,15 @@ class PackedPlace {
       set_scales(superblock, 0);
       for (size_t i = 0; i < superblock_blocks; ++i) set_values(i, superblock.values[i]);
     } else {
-      std::memcpy(scale(), unit, sizeof(uint16_t));
+      set_head(unit, 0);
       set_values(0, UnitValues::from_file(type_, unit).bytes);
     }
   }
   /** The same of this row and the three after it, whose units are `stride` bytes apart. */
   void set_four(const std::byte* unit, size_t stride) {
     if (has_superblocks(type_)) return set_four_superblocks(unit, stride);
-    for (size_t row = 0; row < 4; ++row) std::memcpy(scale() + row * sizeof(uint16_t), unit + row * stride, sizeof(uint16_t));
-    if (upper_bits_of(type_) == 0) return set_four_values(0, unit + sizeof(uint16_t), stride);
+    for (size_t row = 0; row < 4; ++row) set_head(unit + row * stride, row);
+    if (upper_bits_of(type_) == 0) return set_four_values(0, unit + head_bytes(type_), stride);
     UnitValues rows[4];
     for (size_t row = 0; row < 4; ++row) rows[row] = UnitValues::from_file(type_, unit + row * stride);
     set_four_values(0, rows[0].bytes, sizeof(UnitValues));
@@ -161,17 +167,32 @@ class PackedPlace {
     if (has_superblocks(type_)) return unpack_superblock(values);
     std::byte bytes[block_inputs];
     get_values(0, bytes);
-    uint16_t half;
-    std::memcpy(&half, scale(), sizeof(half));
-    const float factor = from_half(half);
-    for (size_t i = 0; i < block_inputs; ++i) values[i] = factor * static_cast<float>(value_of(type_, bytes, i));
+    const float factor = from_half(*half(0));
+    const float minimum = has_minimums(type_) ? from_half(*half(1)) : 0;
+    for (size_t i = 0; i < block_inputs; ++i) {
+      values[i] = factor * static_cast<float>(value_of(type_, bytes, i)) - minimum;
+    }
   }
 
  private:
   std::byte* at(size_t block, size_t line, size_t row = 0) const {
     return lines_ + ((first_ + block) * lines_of(type_) + line) * cache_line + (output_ + row) * quad_inputs;
   }
-  std::byte* scale() const { return scales_ + first_ * scale_bytes + output_ * sizeof(uint16_t); }
+  /** The scale of a row without super-blocks, or its minimum. */
+  uint16_t* half(size_t part, size_t row = 0) const {
+    return reinterpret_cast<uint16_t*>(scales_ + first_ * scale_bytes_of(type_)) + part * panel_outputs + output_ + row;
+  }
+  /** The minimum is the opposite of what the file has. */
+  void get_head(std::byte* unit) const {
+    const uint16_t halves[] = {*half(0), has_minimums(type_) ? static_cast<uint16_t>(*half(1) ^ half_sign) : uint16_t{0}};
+    std::memcpy(unit, halves, head_bytes(type_));
+  }
+  void set_head(const std::byte* unit, size_t row) {
+    uint16_t halves[2];
+    std::memcpy(halves, unit, head_bytes(type_));
+    *half(0, row) = halves[0];
+    if (has_minimums(type_)) *half(1, row) = halves[1] ^ half_sign;
+  }
   PackedSuperblockScales& scales_of(size_t block) const {
     return reinterpret_cast<PackedSuperblockScales*>(scales_)[first_ + block];
   }

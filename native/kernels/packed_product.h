@@ -57,7 +57,9 @@ struct Packed {
     switch (product.type) {
       case PackedType::q8_0: return multiply_matrix<PackedType::q8_0>(product);
       case PackedType::q4_0: return multiply_matrix<PackedType::q4_0>(product);
+      case PackedType::q4_1: return multiply_matrix<PackedType::q4_1>(product);
       case PackedType::q5_0: return multiply_matrix<PackedType::q5_0>(product);
+      case PackedType::q5_1: return multiply_matrix<PackedType::q5_1>(product);
       case PackedType::q4_k: return multiply_matrix<PackedType::q4_k>(product);
       case PackedType::q5_k: return multiply_matrix<PackedType::q5_k>(product);
       case PackedType::q6_k: return multiply_matrix<PackedType::q6_k>(product);
@@ -149,7 +151,7 @@ struct Packed {
   static size_t ahead_step(size_t pieces) {
     constexpr size_t lines = lines_of(Type);
     const size_t lines_ahead = (lines + 1) * pieces;
-    return (lines * cache_line + scale_bytes + lines_ahead - 1) / lines_ahead;
+    return (lines * cache_line + scale_bytes_of(Type) + lines_ahead - 1) / lines_ahead;
   }
 
   /** Finds the product for exactly that number of rows. */
@@ -265,7 +267,9 @@ struct Packed {
   static Scales load_scales(const Panel<Type>& panel, size_t block, size_t part, size_t output) {
     const auto& scales = panel.scales[block];
     const auto* factors = panel.factors + block / superblock_blocks * factors_of(Type);
-    if constexpr (has_minimums(Type)) {
+    if constexpr (has_minimums(Type) && !has_superblocks(Type)) {
+      return {Set::load_halves(scales.halves + output), Set::load_halves(scales.minimums + output)};
+    } else if constexpr (has_minimums(Type)) {
       return {Set::multiply(Set::load_bytes(scales.bytes[0] + output), Set::load_halves(factors[0].halves + output)),
               Set::multiply(Set::load_bytes(scales.bytes[1] + output), Set::load_halves(factors[1].halves + output))};
     } else if constexpr (Type == PackedType::q6_k) {

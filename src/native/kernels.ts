@@ -2,7 +2,7 @@ import { TandemError } from '../errors.ts'
 import type { Addon } from './addon.ts'
 
 /** Types of ggml that packed kernels multiply (`packed_type` in native/engine/packed_types.h). */
-export const PACKED_TYPES: readonly string[] = ['q8_0', 'q4_0', 'q5_0', 'q4_k', 'q5_k', 'q6_k']
+export const PACKED_TYPES: readonly string[] = ['q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_k', 'q5_k', 'q6_k']
 
 /** What can multiply matrices of these types on a CPU; each but ggml is named after the instructions that it needs. */
 export const KERNELS = ['ggml', 'avx2', 'avxvnni', 'avx512vnni'] as const

@@ -10,7 +10,9 @@ const BLOCK = 32
 const FILE_BLOCKS = {
   q8_0: [32, 34],
   q4_0: [32, 18],
+  q4_1: [32, 20],
   q5_0: [32, 22],
+  q5_1: [32, 24],
   q4_k: [256, 144],
   q5_k: [256, 176],
   q6_k: [256, 210],
@@ -22,6 +24,10 @@ const SCALE = 2 ** -7
 /** Of 2⁻¹¹, which types with super-blocks multiply by whole numbers. */
 const SMALL_SCALE_BITS = 0x1000
 const SMALL_SCALE = 2 ** -11
+
+/** Of -2⁻⁴, eight scales: what the smallest weight of a block is. */
+const MINIMUM_BITS = 0xac00
+const MINIMUM = 2 ** -4
 
 interface Problem {
   inputs: number
@@ -65,14 +71,26 @@ const WRITE_WEIGHT: Record<Type, WriteWeight> = {
     setBits(bytes, block + 2 + (at % 16), at < 16 ? 0 : 4, (value >> 4) + 8)
     return [(value >> 4) * SCALE, 0]
   },
+  q4_1(bytes, index, value) {
+    const block = Math.floor(index / BLOCK) * FILE_BLOCKS.q4_1[1]
+    const at = index % BLOCK
+    bytes.writeUInt16LE(SCALE_BITS, block)
+    bytes.writeUInt16LE(MINIMUM_BITS, block + 2)
+    setBits(bytes, block + 4 + (at % 16), at < 16 ? 0 : 4, (value >> 4) + 8)
+    return [((value >> 4) + 8) * SCALE, MINIMUM]
+  },
   q5_0(bytes, index, value) {
     const block = Math.floor(index / BLOCK) * FILE_BLOCKS.q5_0[1]
-    const at = index % BLOCK
-    const bits = (value >> 3) + 16
     bytes.writeUInt16LE(SCALE_BITS, block)
-    setBits(bytes, block + 2 + (at >> 3), at % 8, bits >> 4)
-    setBits(bytes, block + 6 + (at % 16), at < 16 ? 0 : 4, bits & 15)
+    setFiveBits(bytes.subarray(block + 2), index % BLOCK, (value >> 3) + 16)
     return [(value >> 3) * SCALE, 0]
+  },
+  q5_1(bytes, index, value) {
+    const block = Math.floor(index / BLOCK) * FILE_BLOCKS.q5_1[1]
+    bytes.writeUInt16LE(SCALE_BITS, block)
+    bytes.writeUInt16LE(MINIMUM_BITS, block + 2)
+    setFiveBits(bytes.subarray(block + 4), index % BLOCK, (value >> 3) + 16)
+    return [((value >> 3) + 16) * SCALE, MINIMUM]
   },
   q4_k(bytes, index, value) {
     const [block, eighth] = [Math.floor(index / 256) * FILE_BLOCKS.q4_k[1], Math.floor((index % 256) / BLOCK)]
@@ -130,6 +148,12 @@ function fill({ inputs, outputs, rows, weight, activation }: Problem, type: Type
 
 function setBits(bytes: Buffer, at: number, shift: number, bits: number): void {
   bytes[at] = (bytes[at] ?? 0) | (bits << shift)
+}
+
+/** The upper bit of one of the 32 inputs of a block, and behind those of all of them the lower four. */
+function setFiveBits(block: Buffer, at: number, bits: number): void {
+  setBits(block, at >> 3, at % 8, bits >> 4)
+  setBits(block, 4 + (at % 16), at < 16 ? 0 : 4, bits & 15)
 }
 
 /** The 6 bits of both for one of the eight blocks of 32 inputs, as ggml's q4_K and q5_K have them. */
@@ -229,7 +253,7 @@ test('this processor has packed kernels, or is none that they were written for',
   expect(PACKED.length > 0 || process.arch !== 'x64').toBe(true)
 })
 
-const TYPES: readonly Type[] = ['q8_0', 'q4_0', 'q5_0', 'q4_k', 'q5_k', 'q6_k']
+const TYPES: readonly Type[] = ['q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_k', 'q5_k', 'q6_k']
 
 /** With whole blocks. */
 function fitted(problem: Problem, type: Type): Problem {

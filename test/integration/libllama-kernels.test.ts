@@ -16,8 +16,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const dist = (file: string) => JSON.stringify(pathToFileURL(join(root, 'dist', file)).href)
 const STRIDE = 10
 /** Of four and five bits, or of super-blocks of four to six: the model's rows hold one. */
-const PACKED = ['q4_0', 'q5_0', 'q4_k_m', 'q5_k_m', 'q6_k'] as const
-const OTHERS = ['iq4_nl', 'q5_1'] as const
+const PACKED = ['q4_0', 'q5_0', 'q5_1', 'q4_k_m', 'q5_k_m', 'q6_k'] as const
+const OTHERS = ['iq4_nl', 'f16'] as const
 
 const PRELUDE = `
   const { load } = await import(${dist('index.js')})

@@ -50,7 +50,7 @@ describe.runIf(process.arch === 'x64' && process.platform === 'linux')('kernels 
     expect(await resultsOf('emulated_kernels.cpp')).toEqual(
       ['avx2', 'avxvnni', 'avx512vnni'].map((kernels) => ({
         kernels,
-        products: 86_496,
+        products: 115_328,
         different: 0,
         attentionError: expect.toSatisfy((error: number) => error < 1e-3),
       })),

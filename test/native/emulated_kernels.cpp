@@ -27,7 +27,9 @@ struct Shape {
     switch (type) {
       case PackedType::q8_0: return 34;
       case PackedType::q4_0: return 18;
+      case PackedType::q4_1: return 20;
       case PackedType::q5_0: return 22;
+      case PackedType::q5_1: return 24;
       case PackedType::q4_k: return 144;
       case PackedType::q5_k: return 176;
       case PackedType::q6_k: return 210;
@@ -105,10 +107,12 @@ Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
   const size_t at = input % block_inputs;
   if (shape.type == PackedType::q8_0) return {static_cast<int8_t>(unit[2 + at]), number_of(half_scale), 0};
   if (shape.type == PackedType::q4_0) return {half(2 + at % 16, at / 16) - 8, number_of(half_scale), 0};
-  if (shape.type == PackedType::q5_0) {
-    const auto upper = static_cast<int32_t>(byte(2 + at / 8) >> at % 8 & 1);
-    return {half(6 + at % 16, at / 16) + 16 * upper - 16, number_of(half_scale), 0};
-  }
+  if (shape.type == PackedType::q4_1) return {half(4 + at % 16, at / 16), number_of(half_scale), -number_of(half_minimum)};
+  const auto five_bits = [&](size_t first) {
+    return half(first + 4 + at % 16, at / 16) + 16 * static_cast<int32_t>(byte(first + at / 8) >> at % 8 & 1);
+  };
+  if (shape.type == PackedType::q5_0) return {five_bits(2) - 16, number_of(half_scale), 0};
+  if (shape.type == PackedType::q5_1) return {five_bits(4), number_of(half_scale), -number_of(half_minimum)};
   const size_t eighth = input % 256 / block_inputs;
   if (shape.type == PackedType::q6_k) {
     const size_t in_half = eighth % 4;
@@ -294,8 +298,7 @@ double cell_attention_error(const KernelSet& set, size_t head_size, size_t count
 int main() {
   std::mt19937 random(1);
   std::vector<Problem> problems;
-  for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q5_0, PackedType::q4_k, PackedType::q5_k,
-                          PackedType::q6_k}) {
+  for (const auto type : packed_types) {
     const size_t inputs = has_superblocks(type) ? 512 : 96;
     for (size_t rows = 1; rows <= 26; ++rows) problems.push_back(problem_of({inputs, 37, rows, type}, random));
     problems.push_back(problem_of({3072, 48, 12, type}, random));

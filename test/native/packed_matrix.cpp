@@ -28,7 +28,9 @@ Unit unit_of(PackedType type) {
   switch (type) {
     case PackedType::q8_0: return {32, 34};
     case PackedType::q4_0: return {32, 18};
+    case PackedType::q4_1: return {32, 20};
     case PackedType::q5_0: return {32, 22};
+    case PackedType::q5_1: return {32, 24};
     case PackedType::q4_k: return {256, 144};
     case PackedType::q5_k: return {256, 176};
     case PackedType::q6_k: return {256, 210};
@@ -81,8 +83,7 @@ int main() {
   size_t matrices = 0;
   for (const size_t inputs : {32, 96, 256, 768, 896}) {
     for (const size_t outputs : {1, 15, 16, 17, 50}) {
-      for (const auto type : {PackedType::q8_0, PackedType::q4_0, PackedType::q5_0, PackedType::q4_k, PackedType::q5_k,
-                              PackedType::q6_k}) {
+      for (const auto type : packed_types) {
         if (inputs % unit_of(type).inputs != 0) continue;
         different += differences({type, inputs, outputs}, generator);
         ++matrices;
