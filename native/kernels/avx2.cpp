@@ -17,11 +17,10 @@ namespace {
  */
 struct WideProducts {
   static constexpr size_t steps = 2;
+  using Block = QuantizedBlock<int16_t>;
   using Integers = __m256i;
   using Weights = __m256i;
   using Activations = __m256i;
-
-  using Block = QuantizedBlock<int16_t>;
 
   /** Quads in the order 0, 2, 1, 3. */
   static void store_values(Block& block, const int32_t* rounded) {
