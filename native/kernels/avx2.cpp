@@ -33,7 +33,7 @@ struct WideProducts {
   }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {
-    return _mm256_set1_epi32(surplus<Type>(block, part));
+    return _mm256_set1_epi32(surplus<WideProducts, Type>(block, part));
   }
   template <PackedType>
   static Weights load_weights(const uint8_t* line, size_t step) {
@@ -56,9 +56,9 @@ struct WideProducts {
 };
 
 /**
- * Weights of 4 to 6 bits. Each lane of 16 bits sums the products of two inputs of every quad. Without the surplus of the
- * weights the sum of a part fits: 8 products of at most 32 * 127 in q6_K, and 16 of 16 * 127 in the others. Before that it may
- * wrap around, and back. So those of q5_1 and q5_K, which are no differences, are multiplied as if they were.
+ * Weights of 4 to 6 bits. Each lane of 16 bits sums the products of two inputs of every quad, from the negated surplus of the
+ * weights on. So no sum on the way is larger than 8 products of 32 * 127 in q6_K, 16 of 16 * 127 in types with 5 bits and of
+ * less in those with 4, and all fit. Weights of q5_1 and q5_K, which have no surplus, are multiplied as if they had.
  */
 struct NarrowProducts : AvxQuads {
   using Integers = __m256i;

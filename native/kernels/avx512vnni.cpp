@@ -28,7 +28,7 @@ struct Avx512Vnni {
   }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {
-    return _mm512_set1_epi32(surplus<Type>(block, part));
+    return _mm512_set1_epi32(surplus<Avx512Vnni, Type>(block, part));
   }
   static Floats broadcast(float value) { return _mm512_set1_ps(value); }
   static Floats load(const float* source) { return _mm512_loadu_ps(source); }

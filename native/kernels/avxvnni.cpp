@@ -24,7 +24,7 @@ struct AvxVnni : AvxFloats, AvxQuads {
   }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {
-    return _mm256_set1_epi32(surplus<Type>(block, part));
+    return _mm256_set1_epi32(surplus<AvxVnni, Type>(block, part));
   }
   static Integers dot(Integers sums, Weights weights, Activations activations) {
     return _mm256_dpbusd_avx_epi32(sums, weights, activations);

@@ -19,6 +19,7 @@ struct CellPacking;
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
   using Products = Packed<InstructionSet>;
+  static_assert(Products::narrow_types_are_alike(), "there is one form of activations for all of them");
   return {name, Products::template quantization<PackedType::q8_0>(), Products::template quantization<PackedType::q4_0>(),
           Products::multiply,
           Attending<InstructionSet>::to_halves, Attending<InstructionSet>::to_floats, CellPacking<InstructionSet>::pack_cells,

@@ -93,7 +93,10 @@ struct KernelSet {
   const char* name;
   Quantization for_bytes;
   Quantization for_narrow;
-  const Quantization& quantization(PackedType weights) const { return is_narrow(weights) ? for_narrow : for_bytes; }
+  /** One object where both are the same. */
+  const Quantization& quantization(PackedType weights) const {
+    return is_narrow(weights) && for_narrow.quantize != for_bytes.quantize ? for_narrow : for_bytes;
+  }
   void (*multiply)(const PanelProduct& product);
   /** Rounds whole vectors of 16 to half precision. */
   void (*to_halves)(const float* values, size_t count, uint16_t* halves);

@@ -132,16 +132,4 @@ struct QuantizedBlock {
 /** At most, with whatever an instruction set adds. */
 constexpr size_t most_quantized_block_bytes = sizeof(QuantizedBlock<int16_t>);
 
-/** What the surplus of the weights amounts to in a part of a block with a scale of its own, with its sign turned. */
-template <PackedType Type, typename Value>
-constexpr int32_t surplus(const QuantizedBlock<Value>& block, size_t part) {
-  switch (Type) {
-    case PackedType::q8_0: return block.correction;
-    case PackedType::q4_0: return block.correction / 16;
-    case PackedType::q5_0: return block.correction / 8;
-    case PackedType::q6_k: return -32 * block.half_sums[part];
-    default: return 0;
-  }
-}
-
 }  // namespace tandem::kernels

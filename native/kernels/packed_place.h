@@ -21,7 +21,7 @@ constexpr size_t unit_bytes(PackedType type) {
   return has_superblocks(type) ? superblock_bytes(type) : head_bytes(type) + lines_of(type) * quad_inputs;
 }
 
-/** Weights of q8_0 are packed as `weight + 128`, which flips the first bit; narrow ones are differences already. */
+/** Weights of q8_0 are packed as `weight + 128`, which flips the first bit; narrow ones are stored as in the file. */
 constexpr uint32_t flipped_bits(PackedType type) { return type == PackedType::q8_0 ? 0x80808080U : 0; }
 
 inline void copy_flipped(const std::byte* from, uint32_t flipped, std::byte* to) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/kernel_set.h"
 
@@ -16,10 +17,22 @@ struct ProductOrder {
   static constexpr size_t lines = lower_lines_of(Type);
   /** Of a part in a line. */
   static constexpr size_t quads = block_quads / lines / parts;
-  /** Quads of a part are read line by line: with how many of these, and before them, a part of what comes next is fetched. */
+  /** Each block fetches `lines_of + 1` parts of what comes next: one with each turn of a line, the rest before them. */
   static constexpr size_t turns_with_fetches = parts * lines < lines_of(Type) ? parts * lines : lines_of(Type);
   static constexpr size_t first_fetches = lines_of(Type) + 1 - turns_with_fetches;
 };
+
+/** What the surplus of the weights amounts to in a part of a block with a scale of its own, with its sign turned. Of one set alone, as above. */
+template <typename Arithmetic, PackedType Type>
+int32_t surplus(const typename Arithmetic::Block& block, size_t part) {
+  switch (Type) {
+    case PackedType::q8_0: return block.correction;
+    case PackedType::q4_0: return block.correction / 16;
+    case PackedType::q5_0: return block.correction / 8;
+    case PackedType::q6_k: return -32 * block.half_sums[part];
+    default: return 0;
+  }
+}
 
 /**
  * `InstructionSet` has
@@ -51,6 +64,16 @@ struct Packed {
     static_assert(sizeof(typename Arithmetic::Block) <= most_quantized_block_bytes,
                   "who quantises for himself would have too little room");
     return {sizeof(typename Arithmetic::Block), quantize<Arithmetic>};
+  }
+
+  template <PackedType... Types>
+  static constexpr bool are_like_q4_0() {
+    return (std::is_same_v<typename Set::template Arithmetic<Types>, typename Set::template Arithmetic<PackedType::q4_0>> &&
+            ...);
+  }
+  static constexpr bool narrow_types_are_alike() {
+    return are_like_q4_0<PackedType::q4_1, PackedType::q5_0, PackedType::q5_1, PackedType::q4_k, PackedType::q5_k,
+                         PackedType::q6_k>();
   }
 
   static void multiply(const PanelProduct& product) {

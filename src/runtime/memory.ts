@@ -129,7 +129,7 @@ function encoderDecoderParts(file: ModelFile, size: Size): ModelParts {
   const feedForward = count(file, 'feed_forward_length')
   const hasKernel = kvType === 'f16' && mayHaveAttentionKernel(count(file, 'attention.key_length'))
   // What the layer reads, its joined projections and their keys and values in halves; the feed-forward layer in f32 and
-  // quantised, in two bytes and a quarter on AVX2.
+  // quantised, in two and a half bytes on AVX2.
   const kernelEncoder = sourceLength * (2 * count(file, 'embedding_length') + Math.max(5 * inner, 1.6 * feedForward))
   // Position bias, scores and their softmax, [heads, source, source] each; the feed-forward layer before and after its
   // activation.
@@ -143,7 +143,9 @@ function encoderDecoderParts(file: ModelFile, size: Size): ModelParts {
   const gathered = hasKernel ? 0 : 3 * inner * Math.min(contextSize, MAX_GATHERED_CELLS)
   const decoder = gathered + numBeams * vocabularySize(file)
   return {
-    weights: weightBytes(file),
+    weights:
+      weightBytes(file) +
+      (mayHavePackedKernels() ? file.tensors.reduce((sum, tensor) => sum + extraOfPacking(tensor), 0) : 0),
     // The source's keys and values of cross-attention are as large as a decoder's cells.
     keysAndValues: (contextSize + sourceLength) * cellBytes(file, kvType),
     compute: FLOAT_BYTES * (Math.max(encoder, decoder) + numBeams * vocabularySize(file)),
@@ -167,6 +169,10 @@ function decoderOnlyParts(file: ModelFile, size: Size): ModelParts {
   }
 }
 
+function extraOfPacking({ type, size }: Pick<ModelFile['tensors'][number], 'type' | 'size'>): number {
+  return size * (PACKED_EXTRA.get(typeName(type)) ?? 0)
+}
+
 /** What libllama takes beside the weights of the file because they are read in another order. */
 function repackedBytes(file: ModelFile): number {
   // Where libllama computes with our kernels the pages of the mapped file are given back. That AMX or another program's
@@ -175,7 +181,7 @@ function repackedBytes(file: ModelFile): number {
   const extra = ({ name, type, shape, size }: ModelFile['tensors'][number]) => {
     const isMatrix = (shape[1] ?? 1) > 1 && (shape[2] ?? 1) === 1
     if (plugs && isMatrix && PACKED_TYPES.includes(typeName(type))) {
-      return size * (PACKED_EXTRA.get(typeName(type)) ?? 0)
+      return extraOfPacking({ type, size })
     }
     const isRepacked = REPACKED_TYPES.includes(typeName(type)) && (shape[1] ?? 1) % 8 === 0
     return isRepacked && name !== 'token_embd.weight' ? size : 0

@@ -165,6 +165,19 @@ describe('what only looks like it', () => {
     expect((await new Tokenizer(twice).encode('ab')).tokens).toEqual(['a', 'b'])
   })
 
+  it('halves of a character are none that the library makes of them', () => {
+    const [first, second] = ['\ud83d', '\ude00']
+    const parts = model({
+      vocab: { first: 0, second: 1, '\u{1f600}': 2 },
+      merges: [['first', 'second']],
+      unk_token: null,
+    })
+    const text = JSON.stringify({ ...plain, ...parts })
+    const halves = text.replaceAll('"first"', `"${first}"`).replaceAll('"second"', `"${second}"`)
+    expect(halves).toContain(first)
+    expect(() => new Tokenizer(halves)).toThrow(expect.objectContaining({ code: 'invalid-file' }))
+  })
+
   it('nesting of any depth is refused', () => {
     for (const depth of [200, 100_000]) {
       const deep = JSON.stringify({ ...plain, decoder: 0 }).replace(

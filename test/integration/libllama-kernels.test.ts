@@ -16,7 +16,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const dist = (file: string) => JSON.stringify(pathToFileURL(join(root, 'dist', file)).href)
 const STRIDE = 10
 /** Of four and five bits, or of super-blocks of four to six: the model's rows hold one. */
-const PACKED = ['q4_0', 'q5_0', 'q5_1', 'q4_k_m', 'q5_k_m', 'q6_k'] as const
+const PACKED = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_k_m', 'q5_k_m', 'q6_k'] as const
 const OTHERS = ['iq4_nl', 'f16'] as const
 
 const PRELUDE = `
@@ -187,8 +187,8 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64').each(load
         const ggml = await rows('ggml', nano[type], steps)
         const ours = await rows(kernels, nano[type], steps)
         if (type === 'f32') expect(ours).toEqual(ggml)
-        // Where its rows are too short for its type, they have one that is packed.
-        else expect(distance(ggml, ours).kl).toBeLessThan(1e-3)
+        // Attention differs; types of blocks round what it gives to their own activations.
+        else expect(distance(ggml, ours).kl).toBeLessThan(quantization === 'f16' ? 1e-5 : 1e-3)
       }
     })
 

@@ -69,7 +69,7 @@ Problem extremes_of(PackedType type) {
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const bool is_smallest = i / shape.row_bytes() % 2 == 0;
     const size_t at = i % shape.unit_bytes();
-    const bool is_scale = (has_minimums(type) && at < 16) || (type == PackedType::q6_k && at >= 192);
+    const bool is_scale = (has_superblocks(type) && has_minimums(type) && at < 16) || (type == PackedType::q6_k && at >= 192);
     const int smallest = type == PackedType::q8_0 ? 0x80 : 0;
     const int largest = type == PackedType::q8_0 ? 0x7f : 0xff;
     problem.weights[i] = static_cast<std::byte>(is_scale ? 0x7f : is_smallest ? smallest : largest);
