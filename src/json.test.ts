@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { countNames, parseCountedJson, parseJson } from './json.ts'
+import { parseJson } from './json.ts'
 
 describe('parseJson', () => {
   it.each([
@@ -28,27 +28,5 @@ describe('parseJson', () => {
     const before = process.memoryUsage().heapUsed
     expect(() => parseJson(text)).toThrow(SyntaxError)
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(50e6)
-  })
-})
-
-describe('names', () => {
-  it.each([
-    ['{}', 0],
-    ['[1,":",{"a:b":":"}]', 1],
-    ['{"a":{"b":[{"c":1},{"c":2}]},"":null}', 5],
-    ['{"__proto__":1,"constructor":{"1":2}}', 3],
-  ])('of %s are counted', (text, names) => {
-    expect(parseCountedJson(text)).toEqual({ value: JSON.parse(text), names })
-    expect(countNames(JSON.parse(text))).toBe(names)
-  })
-
-  it.each([
-    '{"a":1,"a":2}',
-    '[{"a":{"b":1},"a":{"b":1,"c":2}}]',
-    '{"\\u0061":1,"a":1}',
-    '{"__proto__":1,"__proto__":2}',
-  ])('that are there twice are more than the value has: %s', (text) => {
-    const { value, names } = parseCountedJson(text)
-    expect(countNames(value)).toBeLessThan(names)
   })
 })

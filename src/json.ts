@@ -19,41 +19,19 @@ const CLOSING_BRACE = 0x7d
  * @throws SyntaxError
  */
 export function parseJson(text: string): unknown {
-  return parseCountedJson(text).value
-}
-
-/**
- * The same with the number of names that the text has. `countNames` of the value is less where an object has one twice:
- * JSON.parse keeps the last.
- * @throws SyntaxError
- */
-export function parseCountedJson(text: string): { value: unknown; names: number } {
   let depth = 0
   let values = 1
-  let names = 0
   for (let i = 0; i < text.length; i++) {
     const character = text.charCodeAt(i)
     if (character === QUOTE) i = endOfString(text, i)
-    else if (character === COMMA) values++
-    else if (character === COLON) {
-      names++
-      values++
-    } else if (character === OPENING_BRACKET || character === OPENING_BRACE) {
+    else if (character === COMMA || character === COLON) values++
+    else if (character === OPENING_BRACKET || character === OPENING_BRACE) {
       values++
       if (++depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH} levels`)
     } else if (character === CLOSING_BRACKET || character === CLOSING_BRACE) depth--
     if (values > MAX_VALUES) throw new SyntaxError(`more than ${MAX_VALUES} values`)
   }
-  return { value: JSON.parse(text), names }
-}
-
-/** Names of all objects in what `parseJson` gave. */
-export function countNames(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0
-  const values: unknown[] = Array.isArray(value) ? value : Object.values(value)
-  let names = Array.isArray(value) ? 0 : values.length
-  for (const one of values) if (typeof one === 'object') names += countNames(one)
-  return names
+  return JSON.parse(text)
 }
 
 /** Index of the quote that closes the string which opens at `start`, or the text's end. */

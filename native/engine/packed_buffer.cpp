@@ -179,8 +179,8 @@ class PackedOperations : public ggml::cpu::extra_buffer_type {
   bool supports_op(ggml_backend_dev_t, const ggml_tensor* operation) override {
     const ggml_tensor* x = operation->src[1];
     const bool is_product = works_on_packed(operation, GGML_OP_MUL_MAT) && x->type == GGML_TYPE_F32;
-    const bool is_rows = works_on_packed(operation, GGML_OP_GET_ROWS) && !is_viewed(operation->src[0]) && x->type == GGML_TYPE_I32 && x->ne[1] == 1 &&
-                         x->ne[2] == 1 && x->ne[3] == 1;
+    const bool is_rows = works_on_packed(operation, GGML_OP_GET_ROWS) && !is_viewed(operation->src[0]) &&
+                         x->type == GGML_TYPE_I32 && x->ne[1] == 1 && x->ne[2] == 1 && x->ne[3] == 1;
     if ((!is_product && !is_rows) || operation->type != GGML_TYPE_F32) return false;
     if (x->buffer == nullptr) return true;
     const auto is_host = x->buffer->buft->iface.is_host;

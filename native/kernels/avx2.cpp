@@ -1,5 +1,3 @@
-#include <type_traits>
-
 #include "kernels/attention.h"
 #include "kernels/avx_floats.h"
 #include "kernels/avx_quads.h"
@@ -123,8 +121,8 @@ struct Avx2 : AvxFloats {
   static constexpr size_t lanes = 8;
   static constexpr size_t panels = 1;
   static constexpr size_t max_rows = 6;
-  template <PackedType Type>
-  using Arithmetic = std::conditional_t<is_narrow(Type), NarrowProducts, WideProducts>;
+  using Bytes = WideProducts;
+  using Narrow = NarrowProducts;
 };
 
 }  // namespace

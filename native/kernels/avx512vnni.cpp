@@ -20,8 +20,8 @@ struct Avx512Vnni {
   using Floats = __m512;
   using Weights = __m512i;
   using Activations = __m512i;
-  template <PackedType>
-  using Arithmetic = Avx512Vnni;
+  using Bytes = Avx512Vnni;
+  using Narrow = Avx512Vnni;
 
   static void store_values(Block& block, const int32_t* rounded) {
     for (size_t i = 0; i < block_inputs; ++i) block.values[i] = static_cast<int8_t>(rounded[i]);

@@ -16,8 +16,8 @@ struct AvxVnni : AvxFloats, AvxQuads {
   static constexpr size_t max_rows = 6;
   using Block = QuantizedBlock<int8_t>;
   using Integers = __m256i;
-  template <PackedType>
-  using Arithmetic = AvxVnni;
+  using Bytes = AvxVnni;
+  using Narrow = AvxVnni;
 
   static void store_values(Block& block, const int32_t* rounded) {
     for (size_t i = 0; i < block_inputs; ++i) block.values[i] = static_cast<int8_t>(rounded[i]);

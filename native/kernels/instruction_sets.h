@@ -19,9 +19,8 @@ struct CellPacking;
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
   using Products = Packed<InstructionSet>;
-  static_assert(Products::narrow_types_are_alike(), "there is one form of activations for all of them");
-  return {name, Products::template quantization<PackedType::q8_0>(), Products::template quantization<PackedType::q4_0>(),
-          Products::multiply,
+  return {name, Products::template quantization<typename InstructionSet::Bytes>(),
+          Products::template quantization<typename InstructionSet::Narrow>(), Products::multiply,
           Attending<InstructionSet>::to_halves, Attending<InstructionSet>::to_floats, CellPacking<InstructionSet>::pack_cells,
           Attending<InstructionSet>::attend, Attending<InstructionSet>::attend_cells};
 }

@@ -19,8 +19,25 @@ constexpr size_t block_quads = block_inputs / quad_inputs;
  * 8 bits for 16 each; all three have factors of them for 256 inputs, a super-block.
  */
 enum class PackedType { q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k };
+template <PackedType Type>
+using TypeConstant = std::integral_constant<PackedType, Type>;
 constexpr PackedType packed_types[] = {PackedType::q8_0, PackedType::q4_0, PackedType::q4_1, PackedType::q5_0,
                                        PackedType::q5_1, PackedType::q4_k, PackedType::q5_k, PackedType::q6_k};
+
+/** Calls `use` with the type as a constant. */
+template <typename Use>
+void with_type(PackedType type, Use use) {
+  switch (type) {
+    case PackedType::q8_0: return use(TypeConstant<PackedType::q8_0>());
+    case PackedType::q4_0: return use(TypeConstant<PackedType::q4_0>());
+    case PackedType::q4_1: return use(TypeConstant<PackedType::q4_1>());
+    case PackedType::q5_0: return use(TypeConstant<PackedType::q5_0>());
+    case PackedType::q5_1: return use(TypeConstant<PackedType::q5_1>());
+    case PackedType::q4_k: return use(TypeConstant<PackedType::q4_k>());
+    case PackedType::q5_k: return use(TypeConstant<PackedType::q5_k>());
+    case PackedType::q6_k: return use(TypeConstant<PackedType::q6_k>());
+  }
+}
 
 /** Weights of 4 to 6 bits, for which some instruction sets quantise activations differently than for bytes. */
 constexpr bool is_narrow(PackedType type) { return type != PackedType::q8_0; }

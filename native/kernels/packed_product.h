@@ -41,7 +41,7 @@ int32_t surplus(const typename Arithmetic::Block& block, size_t part) {
  *   max_rows              rows of activations whose sums fit into the registers
  *   Floats                a vector with a lane for each output
  *   load_bytes, load_signed_bytes   `lanes` of them as floats
- *   Arithmetic<Type>      how it multiplies weights of a type, one for all that `is_narrow`:
+ *   Bytes, Narrow         how it multiplies weights of 8 bits, and of fewer:
  *     Block                           a `QuantizedBlock`, perhaps with more
  *     store_values(b, x)              puts the 32 values of a block of activations into `b`
  *     steps                           of a quad of inputs
@@ -58,35 +58,15 @@ struct Packed {
   using Set = InstructionSet;
   static_assert(panels_together % Set::panels == 0, "who shares a product would part what is multiplied together");
 
-  template <PackedType Weights>
+  template <typename Arithmetic>
   static constexpr Quantization quantization() {
-    using Arithmetic = typename Set::template Arithmetic<Weights>;
     static_assert(sizeof(typename Arithmetic::Block) <= most_quantized_block_bytes,
                   "who quantises for himself would have too little room");
     return {sizeof(typename Arithmetic::Block), quantize<Arithmetic>};
   }
 
-  template <PackedType... Types>
-  static constexpr bool are_like_q4_0() {
-    return (std::is_same_v<typename Set::template Arithmetic<Types>, typename Set::template Arithmetic<PackedType::q4_0>> &&
-            ...);
-  }
-  static constexpr bool narrow_types_are_alike() {
-    return are_like_q4_0<PackedType::q4_1, PackedType::q5_0, PackedType::q5_1, PackedType::q4_k, PackedType::q5_k,
-                         PackedType::q6_k>();
-  }
-
   static void multiply(const PanelProduct& product) {
-    switch (product.type) {
-      case PackedType::q8_0: return multiply_matrix<PackedType::q8_0>(product);
-      case PackedType::q4_0: return multiply_matrix<PackedType::q4_0>(product);
-      case PackedType::q4_1: return multiply_matrix<PackedType::q4_1>(product);
-      case PackedType::q5_0: return multiply_matrix<PackedType::q5_0>(product);
-      case PackedType::q5_1: return multiply_matrix<PackedType::q5_1>(product);
-      case PackedType::q4_k: return multiply_matrix<PackedType::q4_k>(product);
-      case PackedType::q5_k: return multiply_matrix<PackedType::q5_k>(product);
-      case PackedType::q6_k: return multiply_matrix<PackedType::q6_k>(product);
-    }
+    with_type(product.type, [&](auto type) { multiply_matrix<type>(product); });
   }
 
  private:
@@ -204,7 +184,7 @@ struct Packed {
     constexpr size_t panel_vectors = panel_outputs / Set::lanes;
     constexpr size_t vectors = Panels * panel_vectors;
     using Order = ProductOrder<Type>;
-    using Arithmetic = typename Set::template Arithmetic<Type>;
+    using Arithmetic = std::conditional_t<is_narrow(Type), typename Set::Narrow, typename Set::Bytes>;
     Panel<Type> panels[Panels];
     for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at<Type>(piece.panels, i, product.blocks);
     const size_t stride = product.activation_stride;

@@ -142,10 +142,9 @@ function encoderDecoderParts(file: ModelFile, size: Size): ModelParts {
   // With ggml a step gathers the keys and the values that each row sees, and puts them into the order of heads.
   const gathered = hasKernel ? 0 : 3 * inner * Math.min(contextSize, MAX_GATHERED_CELLS)
   const decoder = gathered + numBeams * vocabularySize(file)
+  const extra = mayHavePackedKernels() ? file.tensors.reduce((sum, tensor) => sum + extraOfPacking(tensor), 0) : 0
   return {
-    weights:
-      weightBytes(file) +
-      (mayHavePackedKernels() ? file.tensors.reduce((sum, tensor) => sum + extraOfPacking(tensor), 0) : 0),
+    weights: weightBytes(file) + extra,
     // The source's keys and values of cross-attention are as large as a decoder's cells.
     keysAndValues: (contextSize + sourceLength) * cellBytes(file, kvType),
     compute: FLOAT_BYTES * (Math.max(encoder, decoder) + numBeams * vocabularySize(file)),
@@ -169,6 +168,7 @@ function decoderOnlyParts(file: ModelFile, size: Size): ModelParts {
   }
 }
 
+/** Bytes beside those in the file. */
 function extraOfPacking({ type, size }: Pick<ModelFile['tensors'][number], 'type' | 'size'>): number {
   return size * (PACKED_EXTRA.get(typeName(type)) ?? 0)
 }
@@ -180,9 +180,7 @@ function repackedBytes(file: ModelFile): number {
   const plugs = mayHavePackedKernels() && process.platform === 'linux'
   const extra = ({ name, type, shape, size }: ModelFile['tensors'][number]) => {
     const isMatrix = (shape[1] ?? 1) > 1 && (shape[2] ?? 1) === 1
-    if (plugs && isMatrix && PACKED_TYPES.includes(typeName(type))) {
-      return extraOfPacking({ type, size })
-    }
+    if (plugs && isMatrix && PACKED_TYPES.includes(typeName(type))) return extraOfPacking({ type, size })
     const isRepacked = REPACKED_TYPES.includes(typeName(type)) && (shape[1] ?? 1) % 8 === 0
     return isRepacked && name !== 'token_embd.weight' ? size : 0
   }

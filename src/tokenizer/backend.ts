@@ -1,14 +1,10 @@
 import { AddedToken, Tokenizer as Backend, templateProcessing } from 'tokenizers'
 import { TandemError } from '../errors.ts'
-import { countNames } from '../json.ts'
-import { type AddedTokenEntry, addedTokenEntry, isObject, parseCountedObject, type TokenizerConfig } from './config.ts'
+import { type AddedTokenEntry, addedTokenEntry, isObject, parseObject, type TokenizerConfig } from './config.ts'
 import { refuseFatalFile, refuseFatalTokens, type TextLimits } from './fatal.ts'
 
 /** Gemma's file, the largest in use, has 33 MB; anything far beyond is not a vocabulary. */
 const MAX_FILE_LENGTH = 128 * 2 ** 20
-
-/** A surrogate without its other half, which JSON.stringify escapes. */
-const HALF_CHARACTER = /\p{Surrogate}/u
 
 /** What the two files of a tokenizer amount to. */
 export interface LoadedBackend {
@@ -37,26 +33,16 @@ export function loadBackend(tokenizerJson: string, config: TokenizerConfig | und
       received: `${tokenizerJson.length}`,
     })
   }
-  const { object, names } = parseCountedObject(tokenizerJson, 'tokenizer.json')
-  // Of two equal names in an object JSON.parse keeps the last and the library may take both, and half a character becomes
-  // another one on its way there: it must not read what was not checked. Without either it reads the file itself, since
-  // writing 150,000 tokens and as many merges again takes 0.15 s.
-  const isReadAlike = countNames(object) === names && !HALF_CHARACTER.test(tokenizerJson)
-  return buildBackend(object, isReadAlike ? tokenizerJson : canonicalText(object), config)
+  return makeBackend(parseObject(tokenizerJson, 'tokenizer.json'), config)
 }
 
 /** The same of a `tokenizer.json` that has been parsed. */
 export function makeBackend(file: Record<string, unknown>, config: TokenizerConfig | undefined): LoadedBackend {
-  return buildBackend(file, canonicalText(file), config)
-}
-
-/** `text` says what `file` does. */
-function buildBackend(file: Record<string, unknown>, text: string, config: TokenizerConfig | undefined): LoadedBackend {
   const present = Array.isArray(file['added_tokens'])
     ? file['added_tokens'].map(addedTokenEntry).filter((entry) => entry !== undefined)
     : []
   const limits = refuseFatalFile(file)
-  const backend = parseBackend(text)
+  const backend = parseBackend(canonicalText(file))
   // A call decides about padding and truncation; what a training run left in the file must not.
   backend.disablePadding()
   backend.disableTruncation()
@@ -78,7 +64,10 @@ function buildBackend(file: Record<string, unknown>, text: string, config: Token
   }
 }
 
-/** The file as it was understood here. */
+/**
+ * The file as it was understood here. Of two equal names in an object JSON.parse keeps the last and the library may take
+ * both: it must not read what was not checked.
+ */
 function canonicalText(file: Record<string, unknown>): string {
   try {
     return JSON.stringify(file)

@@ -1,5 +1,5 @@
 import { TandemError } from '../errors.ts'
-import { parseCountedJson } from '../json.ts'
+import { parseJson } from '../json.ts'
 
 /** The tokens that Hugging Face gives a name. */
 export type SpecialTokenName = 'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'cls' | 'mask'
@@ -57,20 +57,14 @@ export function parseTokenizerConfig(text: string): TokenizerConfig {
 
 /** Reads a JSON text that must be an object; throws `invalid-file` naming the file. */
 export function parseObject(text: string, file: string): Record<string, unknown> {
-  return parseCountedObject(text, file).object
-}
-
-/** The same with the number of names in the text, those that are there twice counted twice (`countNames`). */
-export function parseCountedObject(text: string, file: string): { object: Record<string, unknown>; names: number } {
-  let counted: ReturnType<typeof parseCountedJson>
+  let value: unknown
   try {
-    counted = parseCountedJson(text)
+    value = parseJson(text)
   } catch (cause) {
     throw new TandemError('invalid-file', `${file} is not JSON`, { received: (cause as Error).message, cause })
   }
-  const { value, names } = counted
   if (!isObject(value)) throw new TandemError('invalid-file', `${file} is not a JSON object`)
-  return { object: value, names }
+  return value
 }
 
 /** The entry of an added token with the defaults of Hugging Face, or `undefined` when it has no text. */
