@@ -25,7 +25,9 @@ constexpr size_t unit_bytes(PackedType type) {
 constexpr uint32_t flipped_bits(PackedType type) { return type == PackedType::q8_0 ? 0x80808080U : 0; }
 
 inline void copy_flipped(const std::byte* from, uint32_t flipped, std::byte* to) {
-  const uint32_t quad = load_quad(from) ^ flipped;
+  uint32_t quad;
+  std::memcpy(&quad, from, sizeof(quad));
+  quad ^= flipped;
   std::memcpy(to, &quad, sizeof(quad));
 }
 
