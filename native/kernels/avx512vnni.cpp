@@ -15,6 +15,7 @@ struct Avx512Vnni {
   static constexpr size_t panels = 2;
   static constexpr size_t max_rows = 6;
   static constexpr size_t steps = 1;
+  static constexpr Anchor anchor = float_anchor;
   using Block = QuantizedBlock<int8_t>;
   using Integers = __m512i;
   using Floats = __m512;
@@ -28,7 +29,7 @@ struct Avx512Vnni {
   }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {
-    return _mm512_set1_epi32(surplus<Avx512Vnni, Type>(block, part));
+    return _mm512_set1_epi32(start_of_sums<Avx512Vnni, Type>(block, part));
   }
   static Floats broadcast(float value) { return _mm512_set1_ps(value); }
   static Floats load(const float* source) { return _mm512_loadu_ps(source); }
@@ -58,7 +59,7 @@ struct Avx512Vnni {
   }
   template <PackedType>
   static Floats to_floats(Integers sums, const Block&) {
-    return _mm512_cvtepi32_ps(sums);
+    return _mm512_castsi512_ps(sums);
   }
   static Floats load_halves(const uint16_t* halves) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));

@@ -14,6 +14,7 @@ struct AvxVnni : AvxFloats, AvxQuads {
   static constexpr size_t lanes = 8;
   static constexpr size_t panels = 1;
   static constexpr size_t max_rows = 6;
+  static constexpr Anchor anchor = float_anchor;
   using Block = QuantizedBlock<int8_t>;
   using Integers = __m256i;
   using Bytes = AvxVnni;
@@ -24,14 +25,14 @@ struct AvxVnni : AvxFloats, AvxQuads {
   }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {
-    return _mm256_set1_epi32(surplus<AvxVnni, Type>(block, part));
+    return _mm256_set1_epi32(start_of_sums<AvxVnni, Type>(block, part));
   }
   static Integers dot(Integers sums, Weights weights, Activations activations) {
     return _mm256_dpbusd_avx_epi32(sums, weights, activations);
   }
   template <PackedType>
   static Floats to_floats(Integers sums, const Block&) {
-    return _mm256_cvtepi32_ps(sums);
+    return _mm256_castsi256_ps(sums);
   }
 };
 

@@ -142,7 +142,7 @@ template <typename Value>
 struct QuantizedBlock {
   Value values[block_inputs];
   float scale;
-  int32_t correction;    // -128 times the sum of the values
+  int32_t start;         // of a sum with weights of q8_0: the anchor less 128 times the sum of the values
   float negated_sum;     // of the activations
   int16_t half_sums[2];  // of the values
 };

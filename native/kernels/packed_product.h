@@ -22,15 +22,30 @@ struct ProductOrder {
   static constexpr size_t first_fetches = lines_of(Type) + 1 - turns_with_fetches;
 };
 
-/** What the surplus of the weights amounts to in a part of a block with a scale of its own, with its sign turned. Of one set alone, as above. */
+/**
+ * The float from whose bits sums of integers start. From those of 1.5 * 2^23 they come to the bits of that float plus the sum,
+ * if this is below 2^22 in size (in q8_0 it is an eighth of that), and nothing is left to convert.
+ */
+struct Anchor {
+  float value;
+  int32_t bits;
+};
+constexpr Anchor float_anchor{12582912.0F, 0x4b400000};
+constexpr Anchor no_anchor{0, 0};
+
+/**
+ * Where sums start in a part of a block with a scale of its own: the anchor less what the surplus of the weights amounts to. Of
+ * one set alone, as above.
+ */
 template <typename Arithmetic, PackedType Type>
-int32_t surplus(const typename Arithmetic::Block& block, size_t part) {
+int32_t start_of_sums(const typename Arithmetic::Block& block, size_t part) {
+  constexpr int32_t anchor = Arithmetic::anchor.bits;
   switch (Type) {
-    case PackedType::q8_0: return block.correction;
-    case PackedType::q4_0: return block.correction / 16;
-    case PackedType::q5_0: return block.correction / 8;
-    case PackedType::q6_k: return -32 * block.half_sums[part];
-    default: return 0;
+    case PackedType::q8_0: return block.start;
+    case PackedType::q4_0: return anchor - 8 * (block.half_sums[0] + block.half_sums[1]);
+    case PackedType::q5_0: return anchor - 16 * (block.half_sums[0] + block.half_sums[1]);
+    case PackedType::q6_k: return anchor - 32 * block.half_sums[part];
+    default: return anchor;
   }
 }
 
@@ -51,7 +66,8 @@ int32_t surplus(const typename Arithmetic::Block& block, size_t part) {
  *     Integers                        the sums of `lanes` outputs
  *     start<Type>(b, part)            where the sums of a part of a block start
  *     dot(sums, w, a)                 adds the products of a step, exactly
- *     to_floats<Type>(sums, b)        of all steps
+ *     anchor                          what the sums start from
+ *     to_floats<Type>(sums, b)        those of all steps, the anchor included
  */
 template <typename InstructionSet>
 struct Packed {
@@ -106,7 +122,7 @@ struct Packed {
       block.half_sums[half] = static_cast<int16_t>(sums[half]);
     }
     const int32_t sum = sums[0] + sums[1];
-    block.correction = -128 * sum;
+    block.start = Arithmetic::anchor.bits - 128 * sum;
     block.negated_sum = block.scale * static_cast<float>(-sum);
     Arithmetic::store_values(block, rounded);
   }
@@ -237,9 +253,9 @@ struct Packed {
         for (size_t v = 0; v < vectors; ++v) {
           const auto scales = load_scales(panels[v / panel_vectors], at, part, v % panel_vectors * Set::lanes);
           for (size_t row = 0; row < Rows; ++row) {
-            const auto both = Set::multiply(scales.scale, Set::broadcast(block_of(row).scale));
-            const auto products = Arithmetic::template to_floats<Type>(sums[row][v], block_of(row));
-            totals[row][v] = Set::multiply_add(products, both, totals[row][v]);
+            const auto sum = Arithmetic::template to_floats<Type>(sums[row][v], block_of(row));
+            const auto products = scaled<Arithmetic>(sum, scales.scale);
+            totals[row][v] = Set::multiply_add(products, Set::broadcast(block_of(row).scale), totals[row][v]);
             if constexpr (has_minimums(Type)) {
               const auto negated_sum = Set::broadcast(block_of(row).negated_sum);
               totals[row][v] = Set::multiply_add(scales.minimum, negated_sum, totals[row][v]);
@@ -251,6 +267,13 @@ struct Packed {
     for (size_t row = 0; row < Rows; ++row) {
       for (size_t v = 0; v < vectors; ++v) Set::store(result[row] + v * Set::lanes, totals[row][v]);
     }
+  }
+
+  /** A sum less its anchor, times a scale: rounded once either way, as a scale of at most 19 bits times the anchor is exact. */
+  template <typename Arithmetic>
+  static typename Set::Floats scaled(typename Set::Floats sum, typename Set::Floats scale) {
+    if constexpr (Arithmetic::anchor.bits == 0) return Set::multiply(sum, scale);
+    return Set::multiply_add(sum, scale, Set::multiply(scale, Set::broadcast(-Arithmetic::anchor.value)));
   }
 
   template <PackedType Type>

@@ -130,7 +130,7 @@ Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
           static_cast<float>(minimum) * number_of(half_minimum)};
 }
 
-/** Blocks of 32 in order: exact sums of integers, one fused multiplication of each with both scales. */
+/** Blocks of 32 in order: exact sums of integers, times the scale of the weights, and with that of the activations added. */
 float defined_product(const Problem& problem, const float* activations, const std::byte* weights) {
   float total = 0;
   for (size_t block = 0; block < problem.shape.inputs; block += block_inputs) {
@@ -145,7 +145,7 @@ float defined_product(const Problem& problem, const float* activations, const st
         sum += activation;
       }
       const auto [value, scale, minimum] = weight_of(problem.shape, weights, part);
-      total = std::fma(static_cast<float>(product), scale * (largest / 127.0F), total);
+      total = std::fma(static_cast<float>(product) * scale, largest / 127.0F, total);
       total = std::fma(minimum, -(largest / 127.0F) * static_cast<float>(sum), total);
     }
   }

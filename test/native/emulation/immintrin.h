@@ -62,6 +62,9 @@ inline Integers512 cvtepi8_epi32(__m128i a) {
 inline Floats512 cvtepi32_ps(const Integers512& a) {
   return {{_mm256_cvtepi32_ps(a.halves[0]), _mm256_cvtepi32_ps(a.halves[1])}};
 }
+inline Floats512 castsi512_ps(const Integers512& a) {
+  return {{_mm256_castsi256_ps(a.halves[0]), _mm256_castsi256_ps(a.halves[1])}};
+}
 inline Floats512 cvtph_ps(__m256i a) {
   return {{_mm256_cvtph_ps(_mm256_castsi256_si128(a)), _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))}};
 }
@@ -116,6 +119,7 @@ inline void storeu_ps(float* target, const Floats512& a) {
 #define _mm512_cvtepi8_epi32 emulation::cvtepi8_epi32
 #define _mm512_cvtepu8_epi32 emulation::cvtepu8_epi32
 #define _mm512_cvtepi32_ps emulation::cvtepi32_ps
+#define _mm512_castsi512_ps emulation::castsi512_ps
 #define _mm512_cvtph_ps emulation::cvtph_ps
 #define _mm512_cvtps_ph emulation::cvtps_ph
 #define _mm512_max_ps emulation::max_ps
