@@ -61,7 +61,9 @@ describe.runIf(process.arch === 'x64')('kernels of absent instructions', () => {
     { timeout: 180_000 },
     async () => {
       const flags = ['-pthread', '-isystem', ggmlHeaders()]
-      expect(await resultsOf('flash_attention.cpp', ['engine/flash_attention.cpp'], flags)).toEqual(
+      expect(
+        await resultsOf('flash_attention.cpp', ['engine/flash_attention.cpp', 'engine/attender.cpp'], flags),
+      ).toEqual(
         SETS.map((kernels) => ({
           kernels,
           shapes: 107,
