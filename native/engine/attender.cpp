@@ -74,9 +74,10 @@ size_t Attender::read_mask(size_t part, size_t token, float* bias) const {
 
 /** One head of the first of the listed cells. */
 void Attender::pack(size_t key_head, size_t count) const {
-  kernel_set_.pack_cells({AttentionProblem::at<uint16_t>(problem_.keys, 0, key_head), AttentionProblem::at<uint16_t>(problem_.values, 0, key_head),
-                          problem_.keys->nb[1] / sizeof(uint16_t), problem_.size, scratch_.cells, count},
-                         scratch_.tiles, scratch_.values);
+  const auto* keys = AttentionProblem::at<uint16_t>(problem_.keys, 0, key_head);
+  const auto* values = AttentionProblem::at<uint16_t>(problem_.values, 0, key_head);
+  const size_t cell_stride = problem_.keys->nb[1] / sizeof(uint16_t);
+  kernel_set_.pack_cells({keys, values, cell_stride, problem_.size, scratch_.cells, count}, scratch_.tiles, scratch_.values);
 }
 
 kernels::Attention Attender::task_over(size_t count) const {

@@ -10,7 +10,8 @@ namespace tandem {
  */
 class Attender {
  public:
-  Attender(const kernels::KernelSet& kernel_set, const AttentionProblem& problem, const Partial& partial, const Scratch& scratch)
+  Attender(const kernels::KernelSet& kernel_set, const AttentionProblem& problem, const Partial& partial,
+           const Scratch& scratch)
       : kernel_set_(kernel_set), problem_(problem), partial_(partial), scratch_(scratch) {}
 
   size_t pieces() const;

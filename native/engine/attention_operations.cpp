@@ -55,14 +55,15 @@ void KeyTiles::compute(ggml_tensor* result, int64_t head, int64_t) const {
   const auto head_halves = kernels::key_tiles_size(static_cast<size_t>(n), static_cast<size_t>(size));
   auto* halves = static_cast<uint16_t*>(result->data) + static_cast<size_t>(head) * head_halves;
   const auto tile = static_cast<int64_t>(kernels::tile_keys);
-  std::vector<float> turned(kernels::tile_keys * static_cast<size_t>(size));
+  float turned[kernels::tile_keys * kernels::max_head_size];
+  const size_t turned_size = kernels::tile_keys * static_cast<size_t>(size);
   for (int64_t first = 0; first < n; first += tile) {
-    std::fill(turned.begin(), turned.end(), 0.0F);
+    std::fill_n(turned, turned_size, 0.0F);
     for (int64_t key = first; key < std::min(n, first + tile); ++key) {
       const float* values = floats_at(keys, key, head * size);
       for (int64_t i = 0; i < size; ++i) turned[static_cast<size_t>(i * tile + key - first)] = values[i];
     }
-    kernel_set_.to_halves(turned.data(), turned.size(), halves + first * size);
+    kernel_set_.to_halves(turned, turned_size, halves + first * size);
   }
 }
 

@@ -11,9 +11,9 @@ namespace tandem {
 
 namespace {
 
-// A step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take 400 MB. Larger
-// steps are computed in pieces.
-constexpr size_t max_gathered_cells = 1 << 15;
+// Without our kernel a step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take
+// 400 MB. With it they have a bias for each head, which takes 2 MB. Larger steps are computed in pieces.
+constexpr size_t max_seen_cells = 1 << 15;
 
 /** One row of what a graph has computed. */
 void read_row(const ggml_tensor* tensor, size_t row, std::vector<float>& values) {
@@ -148,9 +148,10 @@ void EncoderDecoder::run_decoder(const T5DecoderStep& step) {
 
 void EncoderDecoder::compute(const StepRows& rows, const Cells::Plan& plan, OutputReceiver& receiver) {
   const std::vector<TokenPlace> places = order_by_source(rows);
-  size_t slots = 1;
-  for (const auto& table : plan.tables) slots = std::max(slots, table.size());
-  const size_t piece = std::max<size_t>(1, max_gathered_cells / slots);
+  size_t longest = 1;
+  for (const auto& table : plan.tables) longest = std::max(longest, table.size());
+  const auto slots = static_cast<size_t>(graph_.slots_for(static_cast<int64_t>(longest)));
+  const size_t piece = std::max<size_t>(1, max_seen_cells / slots);
   for (size_t first = 0; first < places.size(); first += piece) {
     const TokenPlace* begin = places.data() + first;
     const TokenPlace* end = places.data() + std::min(places.size(), first + piece);

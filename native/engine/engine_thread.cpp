@@ -15,7 +15,7 @@ namespace {
 const Failure disposed{"disposed", "the model has been disposed"};
 const Failure aborted{"aborted", "the computation was cancelled"};
 
-/** A bound for the memory of intermediate results. */
+/** For the memory of intermediate results: no further step is taken along from here on. */
 constexpr size_t most_joint_tokens = 256;
 /** The part of a step's duration that is waited for others. */
 constexpr int patience = 8;
@@ -87,8 +87,13 @@ std::vector<EngineThread::Task> EngineThread::next(bool joins) {
  * results: without a moment's patience the first of them would get a step of its own, and the others would trail behind.
  */
 void EngineThread::wait_for_others(std::unique_lock<std::mutex>& lock) {
-  if (expected_steps_ <= tasks_.size()) return;
-  arrived_.wait_for(lock, step_duration_ / patience, [this] { return closing_ || tasks_.size() >= expected_steps_; });
+  if (expected_steps_ <= waiting_steps()) return;
+  arrived_.wait_for(lock, step_duration_ / patience, [this] { return closing_ || waiting_steps() >= expected_steps_; });
+}
+
+size_t EngineThread::waiting_steps() const {
+  const auto count = std::count_if(tasks_.begin(), tasks_.end(), [](const Task& task) { return task.step != nullptr; });
+  return static_cast<size_t>(count);
 }
 
 std::vector<EngineThread::Outcome> EngineThread::compute(Engine& engine, const std::vector<Task>& tasks) {
@@ -126,7 +131,7 @@ void EngineThread::end(std::vector<Outcome>& outcomes, const std::vector<Task>& 
   }
   running_calls_.clear();
   if (!tasks.front().step) return;
-  expected_steps_ = tasks.size() + tasks_.size();
+  expected_steps_ = tasks.size() + waiting_steps();
   step_duration_ = Clock::now() - begin;
 }
 

@@ -50,6 +50,7 @@ class EngineThread {
   void serve(Engine& engine);
   std::vector<Task> next(bool joins);
   void wait_for_others(std::unique_lock<std::mutex>& lock);
+  size_t waiting_steps() const;
   std::vector<Outcome> compute(Engine& engine, const std::vector<Task>& tasks);
   Outcome run_task(Engine& engine, const Task& task);
   void end(std::vector<Outcome>& outcomes, const std::vector<Task>& tasks, Clock::time_point begin);

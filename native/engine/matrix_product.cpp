@@ -16,13 +16,15 @@ size_t weight_row_bytes(const MatrixProduct& product) {
 }  // namespace
 
 void check_product(const MatrixProduct& product) {
-  const bool has_blocks = packed_type(product.type) && product.inputs > 0 && product.inputs % library().ggml_blck_size(product.type) == 0;
+  const bool has_blocks = packed_type(product.type) && product.inputs > 0 &&
+                          product.inputs % library().ggml_blck_size(product.type) == 0;
   if (has_blocks && product.threads > 0 && !product.weights.empty() && !product.activations.empty() &&
       product.weights.size() % weight_row_bytes(product) == 0 &&
       product.activations.size() % static_cast<size_t>(product.inputs) == 0) {
     return;
   }
-  throw EngineError("invalid-argument", "the matrix and the activations are no whole rows of the same length, or of a type that cannot be packed");
+  throw EngineError("invalid-argument",
+                    "the matrix and the activations are no whole rows of the same length, or of a type that cannot be packed");
 }
 
 std::vector<float> multiply_matrix(const MatrixProduct& product, const CancelFlag& cancel) {

@@ -111,7 +111,8 @@ void check_conversion(const RowConversion& conversion, size_t bytes) {
   const bool is_read = conversion.from == GGML_TYPE_F32 ||
                        (llama.ggml_blck_size(conversion.from) > 0 &&
                         llama.ggml_get_type_traits(conversion.from)->to_float != nullptr);
-  if (is_read && is_matrix_type(conversion.to) && conversion.row_length > 0 && conversion.row_length % llama.ggml_blck_size(conversion.from) == 0 &&
+  if (is_read && is_matrix_type(conversion.to) && conversion.row_length > 0 &&
+      conversion.row_length % llama.ggml_blck_size(conversion.from) == 0 &&
       conversion.row_length % llama.ggml_blck_size(conversion.to) == 0 && conversion.threads > 0 &&
       bytes % llama.ggml_row_size(conversion.from, conversion.row_length) == 0) {
     return;

@@ -15,7 +15,7 @@ namespace tandem::kernels {
  * `largest_of_lanes` and `sum_of_lanes`.
  */
 template <typename InstructionSet>
-struct Attending {
+struct AttentionKernels {
   using Set = InstructionSet;
   using Floats = typename Set::Floats;
   static constexpr size_t vectors = tile_keys / Set::lanes;

@@ -15,7 +15,7 @@ namespace {
  */
 struct WideProducts {
   static constexpr size_t steps = 2;
-  static constexpr Anchor anchor = float_anchor;
+  static constexpr bool is_anchored = true;
   using Block = QuantizedBlock<int16_t>;
   using Integers = __m256i;
   using Weights = __m256i;
@@ -59,9 +59,9 @@ struct WideProducts {
  * weights on. So no sum on the way is larger than 8 products of 32 * 127 in q6_K, 16 of 16 * 127 in types with 5 bits and of
  * less in those with 4, and all fit. Weights of q5_1 and q5_K, which have no surplus, are multiplied as if they had.
  */
-struct NarrowProducts : AvxQuads {
+struct PairProducts : AvxQuads {
   /** With one, 320 rows of q4_0 took 1.06 times as long on Zen 3 and of q4_K 1.13 times: here a conversion costs nothing. */
-  static constexpr Anchor anchor = no_anchor;
+  static constexpr bool is_anchored = false;
   using Integers = __m256i;
   struct Block : QuantizedBlock<int8_t> {
     /** Of each half: the sum of inputs 0 and 1 of all its quads, and that of inputs 2 and 3, with their signs turned. */
@@ -125,8 +125,8 @@ struct Avx2 : AvxFloats {
   static constexpr size_t lanes = 8;
   static constexpr size_t panels = 1;
   static constexpr size_t max_rows = 6;
-  using Bytes = WideProducts;
-  using Narrow = NarrowProducts;
+  using ByteProducts = WideProducts;
+  using NarrowProducts = PairProducts;
 };
 
 }  // namespace

@@ -15,14 +15,14 @@ struct Avx512Vnni {
   static constexpr size_t panels = 2;
   static constexpr size_t max_rows = 6;
   static constexpr size_t steps = 1;
-  static constexpr Anchor anchor = float_anchor;
+  static constexpr bool is_anchored = true;
   using Block = QuantizedBlock<int8_t>;
   using Integers = __m512i;
   using Floats = __m512;
   using Weights = __m512i;
   using Activations = __m512i;
-  using Bytes = Avx512Vnni;
-  using Narrow = Avx512Vnni;
+  using ByteProducts = Avx512Vnni;
+  using NarrowProducts = Avx512Vnni;
 
   static void store_values(Block& block, const int32_t* rounded) {
     for (size_t i = 0; i < block_inputs; ++i) block.values[i] = static_cast<int8_t>(rounded[i]);

@@ -14,11 +14,11 @@ struct AvxVnni : AvxFloats, AvxQuads {
   static constexpr size_t lanes = 8;
   static constexpr size_t panels = 1;
   static constexpr size_t max_rows = 6;
-  static constexpr Anchor anchor = float_anchor;
+  static constexpr bool is_anchored = true;
   using Block = QuantizedBlock<int8_t>;
   using Integers = __m256i;
-  using Bytes = AvxVnni;
-  using Narrow = AvxVnni;
+  using ByteProducts = AvxVnni;
+  using NarrowProducts = AvxVnni;
 
   static void store_values(Block& block, const int32_t* rounded) {
     for (size_t i = 0; i < block_inputs; ++i) block.values[i] = static_cast<int8_t>(rounded[i]);

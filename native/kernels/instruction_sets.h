@@ -9,20 +9,21 @@ extern const KernelSet avxvnni;
 extern const KernelSet avx512vnni;
 
 template <typename InstructionSet>
-struct Packed;
+struct PackedProducts;
 template <typename InstructionSet>
-struct Attending;
+struct AttentionKernels;
 template <typename InstructionSet>
 struct CellPacking;
 
-/** Everything that a set computes, for an instruction set as packed_product.h, attention.h and cell_packing.h describe it. */
+/** All that a set computes, for an instruction set as packed_product.h, attention.h and cell_packing.h describe it. */
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
-  using Products = Packed<InstructionSet>;
-  return {name, Products::template quantization<typename InstructionSet::Bytes>(),
-          Products::template quantization<typename InstructionSet::Narrow>(), Products::multiply,
-          Attending<InstructionSet>::to_halves, Attending<InstructionSet>::to_floats, CellPacking<InstructionSet>::pack_cells,
-          Attending<InstructionSet>::attend, Attending<InstructionSet>::attend_cells};
+  using Products = PackedProducts<InstructionSet>;
+  using Attentions = AttentionKernels<InstructionSet>;
+  return {name, Products::template quantization<typename InstructionSet::ByteProducts>(),
+          Products::template quantization<typename InstructionSet::NarrowProducts>(), Products::multiply,
+          Attentions::to_halves, Attentions::to_floats, CellPacking<InstructionSet>::pack_cells, Attentions::attend,
+          Attentions::attend_cells};
 }
 
 }  // namespace tandem::kernels

@@ -9,7 +9,7 @@ constexpr size_t panels_together = 2;
 /** How activations become what a product reads. */
 struct Quantization {
   size_t block_bytes;
-  /** Quantises whole blocks to 8 bits as ggml's q8_0 does, with scales in f32. NaN and infinity stay what they are. */
+  /** Quantises whole blocks to 8 bits as ggml's q8_0 does, with scales in f32. NaN and infinity end as NaN. */
   void (*quantize)(const float* values, size_t blocks, std::byte* quantized);
 };
 
@@ -86,8 +86,9 @@ struct CellRows {
 };
 
 /**
- * What one instruction set computes. Products are the same to the last bit in all sets: sums within a block are exact, and
- * every output adds its blocks in the same order with fused multiplications.
+ * What one instruction set computes. Products are the same to the last bit in all sets as long as the scales of the weights are
+ * finite: sums within a block are exact, and every output adds its blocks in the same order with fused multiplications. A scale
+ * that is no number, or infinite, makes its products something that is not finite.
  */
 struct KernelSet {
   const char* name;

@@ -62,6 +62,16 @@ constexpr size_t upper_bits_of(PackedType type) {
     default: return 0;
   }
 }
+/** What packed weights have too much: they are unsigned, and those of types with minimums are so in the file. */
+constexpr int32_t surplus_of(PackedType type) {
+  switch (type) {
+    case PackedType::q8_0: return 128;
+    case PackedType::q4_0: return 8;
+    case PackedType::q5_0: return 16;
+    case PackedType::q6_k: return 32;
+    default: return 0;
+  }
+}
 /** A line has them of 8 quads, or two of 4 each. */
 constexpr size_t lines_of(PackedType type) { return lower_lines_of(type) + upper_bits_of(type); }
 
@@ -80,9 +90,8 @@ constexpr size_t lines_of(PackedType type) { return lower_lines_of(type) + upper
  * 16 to 19, and so on, as in the file. So do those of the other types with 4 bits, of types with 5 with the lower 4 (in q5_0 of
  * `weight + 16`), and of q6_K with those of its 6 of `weight + 32`. The upper bits of types with 5 are in line 4: the lowest of
  * a byte belongs to quad 0, the next to quad 1, and so on. Those of q6_K are in lines 4 and 5: the lowest two of line 4 belong
- * to quad 0, the next to quad 2, then 4 and 6; those of line 5 to the odd quads. The surplus, 128, 8, 16 or 32 times the sum of
- * the activations, is known per block of activations and is where a sum of products starts (`QuantizedBlock`); types with
- * minimums have none.
+ * to quad 0, the next to quad 2, then 4 and 6; those of line 5 to the odd quads. What the surplus of the weights adds to a sum
+ * of products is known for each block of activations and taken off where the sum starts (`QuantizedBlock`).
  */
 template <PackedType Type>
 struct PackedBlock {
@@ -142,7 +151,7 @@ template <typename Value>
 struct QuantizedBlock {
   Value values[block_inputs];
   float scale;
-  int32_t start;         // of a sum with weights of q8_0: the anchor less 128 times the sum of the values
+  int32_t start;         // of a sum with weights of q8_0, which takes off their surplus
   float negated_sum;     // of the activations
   int16_t half_sums[2];  // of the values
 };

@@ -23,30 +23,26 @@ struct ProductOrder {
 };
 
 /**
- * The float from whose bits sums of integers start. From those of 1.5 * 2^23 they come to the bits of that float plus the sum,
- * if this is below 2^22 in size (in q8_0 it is an eighth of that), and nothing is left to convert.
+ * Sums of integers may start from the bits of this float, 1.5 * 2^23. They then come to the bits of the float plus the sum, if
+ * that is below 2^22 in size (in q8_0 it is an eighth of it), and nothing is left to convert.
  */
-struct Anchor {
-  float value;
-  int32_t bits;
-};
-constexpr Anchor float_anchor{12582912.0F, 0x4b400000};
-constexpr Anchor no_anchor{0, 0};
+constexpr float anchor = 12582912.0F;
+constexpr int32_t anchor_bits = 0x4b400000;
+
+/** Where a sum starts that comes to 0. */
+template <typename Arithmetic>
+constexpr int32_t zero_of_sums = Arithmetic::is_anchored ? anchor_bits : 0;
 
 /**
- * Where sums start in a part of a block with a scale of its own: the anchor less what the surplus of the weights amounts to. Of
- * one set alone, as above.
+ * Where the sums of a part of a block start, for what the surplus of the weights adds to be taken off. A template over the
+ * arithmetic, as the beginning of this file asks.
  */
 template <typename Arithmetic, PackedType Type>
 int32_t start_of_sums(const typename Arithmetic::Block& block, size_t part) {
-  constexpr int32_t anchor = Arithmetic::anchor.bits;
-  switch (Type) {
-    case PackedType::q8_0: return block.start;
-    case PackedType::q4_0: return anchor - 8 * (block.half_sums[0] + block.half_sums[1]);
-    case PackedType::q5_0: return anchor - 16 * (block.half_sums[0] + block.half_sums[1]);
-    case PackedType::q6_k: return anchor - 32 * block.half_sums[part];
-    default: return anchor;
-  }
+  // Ready in the block, for the most common type alone.
+  if constexpr (Type == PackedType::q8_0) return block.start;
+  const int32_t values = Type == PackedType::q6_k ? block.half_sums[part] : block.half_sums[0] + block.half_sums[1];
+  return zero_of_sums<Arithmetic> - surplus_of(Type) * values;
 }
 
 /**
@@ -64,13 +60,13 @@ int32_t start_of_sums(const typename Arithmetic::Block& block, size_t part) {
  *     load_weights<Type>(line, step)  a line has as many steps as all of its quads
  *     with_upper_bits<Type>(w, line, place)   adds the upper bits of a quad, which has that place in the bytes of the line
  *     Integers                        the sums of `lanes` outputs
- *     start<Type>(b, part)            where the sums of a part of a block start
+ *     is_anchored                     whether sums start from the bits of `anchor`
+ *     start<Type>(b, part)            where the sums of a part of a block start, their surplus taken off
  *     dot(sums, w, a)                 adds the products of a step, exactly
- *     anchor                          what the sums start from
- *     to_floats<Type>(sums, b)        those of all steps, the anchor included
+ *     to_floats<Type>(sums, b)        those of all steps, `anchor` still in them
  */
 template <typename InstructionSet>
-struct Packed {
+struct PackedProducts {
   using Set = InstructionSet;
   static_assert(panels_together % Set::panels == 0, "who shares a product would part what is multiplied together");
 
@@ -106,7 +102,7 @@ struct Packed {
     }
     float largest;
     std::memcpy(&largest, &largest_bits, sizeof(largest));
-    // Below this 127 / largest overflows; such a block counts as zero.
+    // Below this scales are subnormal, and soon 127 / largest overflows; such a block counts as zero.
     constexpr float smallest = 127 * 1.17549435e-38F;
     const float inverse = largest < smallest ? 0.0F : 127.0F / largest;
     block.scale = largest / 127.0F;
@@ -114,7 +110,7 @@ struct Packed {
     int32_t sums[2] = {};
     for (size_t half = 0; half < 2; ++half) {
       for (size_t i = half * half_inputs; i < (half + 1) * half_inputs; ++i) {
-        // A block with NaN or infinity has a scale that makes every product one of them, whatever its values.
+        // A block with NaN or infinity has a scale that makes every product NaN, whatever its values.
         const float value = largest_bits < 0x7f800000 ? values[i] * inverse : 0.0F;
         rounded[i] = static_cast<int32_t>(std::nearbyintf(value));
         sums[half] += rounded[i];
@@ -122,7 +118,7 @@ struct Packed {
       block.half_sums[half] = static_cast<int16_t>(sums[half]);
     }
     const int32_t sum = sums[0] + sums[1];
-    block.start = Arithmetic::anchor.bits - 128 * sum;
+    block.start = zero_of_sums<Arithmetic> - surplus_of(PackedType::q8_0) * sum;
     block.negated_sum = block.scale * static_cast<float>(-sum);
     Arithmetic::store_values(block, rounded);
   }
@@ -200,15 +196,17 @@ struct Packed {
     constexpr size_t panel_vectors = panel_outputs / Set::lanes;
     constexpr size_t vectors = Panels * panel_vectors;
     using Order = ProductOrder<Type>;
-    using Arithmetic = std::conditional_t<is_narrow(Type), typename Set::Narrow, typename Set::Bytes>;
+    using Arithmetic = std::conditional_t<is_narrow(Type), typename Set::NarrowProducts, typename Set::ByteProducts>;
     Panel<Type> panels[Panels];
     for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at<Type>(piece.panels, i, product.blocks);
     const size_t stride = product.activation_stride;
     const std::byte* rows = product.activations + piece.first * stride;
     const std::byte* ahead = piece.ahead;
     typename Set::Floats totals[Rows][vectors];
-    for (auto& row : totals) {
-      for (auto& total : row) total = Set::broadcast(0.0F);
+#pragma GCC unroll 8
+    for (size_t row = 0; row < Rows; ++row) {
+#pragma GCC unroll 4
+      for (size_t v = 0; v < vectors; ++v) totals[row][v] = Set::broadcast(0.0F);
     }
     for (size_t at = 0; at < product.blocks; ++at) {
       const auto block_of = [&](size_t row) -> const auto& {
@@ -228,21 +226,14 @@ struct Packed {
         for (size_t line = 0; line < Order::lines; ++line) {
           if (part * Order::lines + line < Order::turns_with_fetches) fetch_ahead();
 #pragma GCC unroll 4
-          for (size_t step = 0; step < Order::quads * Arithmetic::steps; ++step) {
-            const size_t place = part * Order::quads + step / Arithmetic::steps;  // of the quad in the line
-            const size_t quad = line + place * Order::lines;
+          for (size_t turn = 0; turn < Order::quads * Arithmetic::steps; ++turn) {
+            const size_t step = part * Order::quads * Arithmetic::steps + turn;
             typename Arithmetic::Weights weights[vectors];
             for (size_t v = 0; v < vectors; ++v) {
-              const auto& lines_of_block = panels[v / panel_vectors].blocks[at].lines;
-              const size_t output = v % panel_vectors * Set::lanes;
-              const size_t in_quad = step % Arithmetic::steps;
-              weights[v] =
-                  Arithmetic::template load_weights<Type>(lines_of_block[line][output], place * Arithmetic::steps + in_quad);
-              if constexpr (constexpr size_t upper_lines = upper_bits_of(Type); upper_lines > 0) {
-                const auto* upper = lines_of_block[Order::lines + quad % upper_lines][output];
-                weights[v] = Arithmetic::template with_upper_bits<Type>(weights[v], upper, quad / upper_lines);
-              }
+              weights[v] = load_weights<Arithmetic, Type>(panels[v / panel_vectors].blocks[at], line, step,
+                                                          v % panel_vectors * Set::lanes);
             }
+            const size_t quad = line + step / Arithmetic::steps * Order::lines;
             for (size_t row = 0; row < Rows; ++row) {
               const auto activations =
                   Arithmetic::load_activations(block_of(row).values + quad * quad_inputs, step % Arithmetic::steps);
@@ -254,26 +245,31 @@ struct Packed {
           const auto scales = load_scales(panels[v / panel_vectors], at, part, v % panel_vectors * Set::lanes);
           for (size_t row = 0; row < Rows; ++row) {
             const auto sum = Arithmetic::template to_floats<Type>(sums[row][v], block_of(row));
-            const auto products = scaled<Arithmetic>(sum, scales.scale);
-            totals[row][v] = Set::multiply_add(products, Set::broadcast(block_of(row).scale), totals[row][v]);
-            if constexpr (has_minimums(Type)) {
-              const auto negated_sum = Set::broadcast(block_of(row).negated_sum);
-              totals[row][v] = Set::multiply_add(scales.minimum, negated_sum, totals[row][v]);
-            }
+            totals[row][v] = add_sum<Arithmetic, Type>(totals[row][v], sum, scales, block_of(row));
           }
         }
       }
     }
+#pragma GCC unroll 8
     for (size_t row = 0; row < Rows; ++row) {
+#pragma GCC unroll 4
       for (size_t v = 0; v < vectors; ++v) Set::store(result[row] + v * Set::lanes, totals[row][v]);
     }
   }
 
-  /** A sum less its anchor, times a scale: rounded once either way, as a scale of at most 19 bits times the anchor is exact. */
-  template <typename Arithmetic>
-  static typename Set::Floats scaled(typename Set::Floats sum, typename Set::Floats scale) {
-    if constexpr (Arithmetic::anchor.bits == 0) return Set::multiply(sum, scale);
-    return Set::multiply_add(sum, scale, Set::multiply(scale, Set::broadcast(-Arithmetic::anchor.value)));
+  /** The weights of one of a line's steps, from output `output` on. */
+  template <typename Arithmetic, PackedType Type>
+  static typename Arithmetic::Weights load_weights(const PackedBlock<Type>& block, size_t line, size_t step, size_t output) {
+    constexpr size_t lines = lower_lines_of(Type);
+    constexpr size_t upper_lines = upper_bits_of(Type);
+    const auto lower = Arithmetic::template load_weights<Type>(block.lines[line][output], step);
+    if constexpr (upper_lines == 0) {
+      return lower;
+    } else {
+      const size_t quad = line + step / Arithmetic::steps * lines;
+      const auto* upper = block.lines[lines + quad % upper_lines][output];
+      return Arithmetic::template with_upper_bits<Type>(lower, upper, quad / upper_lines);
+    }
   }
 
   template <PackedType Type>
@@ -288,6 +284,25 @@ struct Packed {
     typename Set::Floats scale;
     typename Set::Floats minimum;  // if the type has any
   };
+
+  /** A total with the sum of a part of a block, of weights and activations as whole numbers, times the scales of both. */
+  template <typename Arithmetic, PackedType Type>
+  static typename Set::Floats add_sum(typename Set::Floats total, typename Set::Floats sum, const Scales& scales,
+                                      const typename Arithmetic::Block& block) {
+    total = Set::multiply_add(scaled<Arithmetic>(sum, scales.scale), Set::broadcast(block.scale), total);
+    if constexpr (!has_minimums(Type)) return total;
+    return Set::multiply_add(scales.minimum, Set::broadcast(block.negated_sum), total);
+  }
+
+  /**
+   * A sum less its anchor, times a scale. A finite scale has at most 19 bits, the anchor 2: their product is exact, and both ways
+   * round once.
+   */
+  template <typename Arithmetic>
+  static typename Set::Floats scaled(typename Set::Floats sum, typename Set::Floats scale) {
+    if constexpr (!Arithmetic::is_anchored) return Set::multiply(sum, scale);
+    return Set::multiply_add(sum, scale, Set::multiply(scale, Set::broadcast(-anchor)));
+  }
 
   template <PackedType Type>
   static Scales load_scales(const Panel<Type>& panel, size_t block, size_t part, size_t output) {

@@ -51,6 +51,7 @@ describe.runIf(process.arch === 'x64')('kernels of absent instructions', () => {
         kernels,
         products: 115_328,
         different: 0,
+        wronglyFinite: 0,
         attentionError: expect.toSatisfy((error: number) => error < 1e-3),
       })),
     )

@@ -1,8 +1,11 @@
 // Computes with the kernels of all instruction sets, the absent ones emulated, and with their definition, and prints a line
-// of JSON for each: how many of the products differ in any bit, and how far attention is from double precision.
+// of JSON for each: how many of the products differ in any bit, how many with broken scales are finite or change others, and
+// how far attention is from double precision.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <vector>
@@ -48,17 +51,25 @@ struct Problem {
   std::vector<float> addend;  // or nothing
 };
 
-constexpr uint16_t half_scale = 0x2155;  // 0.0104
-constexpr uint16_t half_minimum = 0x2d71;  // 0.085
+/** A finite number in half precision. */
+float number_of(uint16_t half) {
+  const int exponent = half >> 10 & 31;
+  const int digits = (half & 1023) + (exponent == 0 ? 0 : 1024);
+  return std::ldexp(static_cast<float>((half & 0x8000) != 0 ? -digits : digits), std::max(exponent, 1) - 25);
+}
 
-float number_of(uint16_t half) { return std::ldexp(static_cast<float>(1024 + (half & 1023)), (half >> 10) - 25); }
+/** Where a unit has its scale or the factor of its scales; its minimum or the factor of these follows. */
+size_t scale_place(PackedType type) { return type == PackedType::q6_k ? 208 : 0; }
 
 /** The half-precision numbers of all units, which the other bytes leave as they are. */
-void set_factors(Problem& problem) {
+template <typename Half>
+void set_factors(Problem& problem, Half half) {
   const auto& shape = problem.shape;
   for (size_t i = 0; i < problem.weights.size(); i += shape.unit_bytes()) {
-    std::memcpy(&problem.weights[i + (shape.type == PackedType::q6_k ? 208 : 0)], &half_scale, sizeof(half_scale));
-    if (has_minimums(shape.type)) std::memcpy(&problem.weights[i + 2], &half_minimum, sizeof(half_minimum));
+    for (size_t number = 0; number <= has_minimums(shape.type); ++number) {
+      const uint16_t value = half();
+      std::memcpy(&problem.weights[i + scale_place(shape.type) + 2 * number], &value, sizeof(value));
+    }
   }
 }
 
@@ -74,7 +85,7 @@ Problem extremes_of(PackedType type) {
     const int largest = type == PackedType::q8_0 ? 0x7f : 0xff;
     problem.weights[i] = static_cast<std::byte>(is_scale ? 0x7f : is_smallest ? smallest : largest);
   }
-  set_factors(problem);
+  set_factors(problem, [] { return uint16_t{0x2155}; });  // 0.0104
   for (size_t row = 0; row < shape.rows; ++row) {
     for (size_t i = 0; i < shape.inputs; ++i) problem.activations.push_back(row == 0 || (row == 1 && i % 2 == 0) ? 2 : -2);
   }
@@ -86,7 +97,8 @@ Problem problem_of(const Shape& shape, std::mt19937& random) {
   std::normal_distribution<float> normal;
   problem.weights.resize(shape.outputs * shape.row_bytes());
   for (auto& byte : problem.weights) byte = static_cast<std::byte>(random() % 3 == 0 ? 0x80 : random() % 256);
-  set_factors(problem);
+  // Of either sign, from what is nearly 0 to 2.
+  set_factors(problem, [&] { return static_cast<uint16_t>(random() % 0x4000 | random() % 2 << 15); });
   for (size_t i = 0; i < shape.rows * shape.inputs; ++i) problem.activations.push_back(normal(random));
   if (!shape.adds) return problem;
   for (size_t i = 0; i < shape.rows * shape.outputs; ++i) problem.addend.push_back(normal(random));
@@ -104,30 +116,32 @@ Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
   const std::byte* unit = row + input / shape.unit_inputs() * shape.unit_bytes();
   const auto byte = [&](size_t at) { return static_cast<uint32_t>(unit[at]); };
   const auto half = [&](size_t at, size_t part) { return static_cast<int32_t>(part == 0 ? byte(at) % 16 : byte(at) / 16); };
+  const auto number_at = [&](size_t at) { return number_of(static_cast<uint16_t>(byte(at) | byte(at + 1) << 8)); };
+  const float factor = number_at(scale_place(shape.type));
   const size_t at = input % block_inputs;
-  if (shape.type == PackedType::q8_0) return {static_cast<int8_t>(unit[2 + at]), number_of(half_scale), 0};
-  if (shape.type == PackedType::q4_0) return {half(2 + at % 16, at / 16) - 8, number_of(half_scale), 0};
-  if (shape.type == PackedType::q4_1) return {half(4 + at % 16, at / 16), number_of(half_scale), -number_of(half_minimum)};
+  if (shape.type == PackedType::q8_0) return {static_cast<int8_t>(unit[2 + at]), factor, 0};
+  if (shape.type == PackedType::q4_0) return {half(2 + at % 16, at / 16) - 8, factor, 0};
+  if (shape.type == PackedType::q4_1) return {half(4 + at % 16, at / 16), factor, -number_at(2)};
   const auto five_bits = [&](size_t first) {
     return half(first + 4 + at % 16, at / 16) + 16 * static_cast<int32_t>(byte(first + at / 8) >> at % 8 & 1);
   };
-  if (shape.type == PackedType::q5_0) return {five_bits(2) - 16, number_of(half_scale), 0};
-  if (shape.type == PackedType::q5_1) return {five_bits(4), number_of(half_scale), -number_of(half_minimum)};
+  if (shape.type == PackedType::q5_0) return {five_bits(2) - 16, factor, 0};
+  if (shape.type == PackedType::q5_1) return {five_bits(4), factor, -number_at(2)};
   const size_t eighth = input % 256 / block_inputs;
   if (shape.type == PackedType::q6_k) {
     const size_t in_half = eighth % 4;
     const int32_t lower = half(eighth / 4 * 64 + in_half % 2 * 32 + at, in_half / 2);
     const auto upper = static_cast<int32_t>(byte(128 + eighth / 4 * 32 + at) >> 2 * in_half & 3);
     const auto scale = static_cast<int8_t>(unit[192 + input % 256 / 16]);
-    return {lower + 16 * upper - 32, static_cast<float>(scale) * number_of(half_scale), 0};
+    return {lower + 16 * upper - 32, static_cast<float>(scale) * factor, 0};
   }
   const uint32_t scale = eighth < 4 ? byte(4 + eighth) & 63 : (byte(8 + eighth) & 15) | byte(eighth) >> 6 << 4;
   const uint32_t minimum = eighth < 4 ? byte(8 + eighth) & 63 : byte(8 + eighth) >> 4 | byte(4 + eighth) >> 6 << 4;
   const bool has_upper = shape.type == PackedType::q5_k;
   const auto upper = has_upper ? static_cast<int32_t>(byte(16 + at) >> eighth & 1) : 0;
   const int32_t lower = half((has_upper ? 48 : 16) + eighth / 2 * 32 + at, eighth % 2);
-  return {lower + 16 * upper, static_cast<float>(scale) * number_of(half_scale),
-          static_cast<float>(minimum) * number_of(half_minimum)};
+  return {lower + 16 * upper, static_cast<float>(scale) * factor,
+          static_cast<float>(minimum) * number_at(2)};
 }
 
 /** Blocks of 32 in order: exact sums of integers, times the scale of the weights, and with that of the activations added. */
@@ -179,6 +193,26 @@ size_t differences(const KernelSet& set, const Problem& problem) {
                                      &problem.weights[output * problem.shape.row_bytes()]);
     if (problem.shape.adds) expected += problem.addend[i];
     count += std::memcmp(&found[i], &expected, sizeof(expected)) != 0;
+  }
+  return count;
+}
+
+/** Outputs whose weights have a scale or a minimum that is infinite or no number are not finite, and the others as without it. */
+size_t wrongly_finite(const KernelSet& set, Problem problem) {
+  const auto sound = product_of(set, problem);
+  const size_t places[] = {scale_place(problem.shape.type), scale_place(problem.shape.type),
+                           has_minimums(problem.shape.type) ? size_t{2} : scale_place(problem.shape.type)};
+  const uint16_t halves[] = {0x7c00, 0x7e00, 0xfc00};
+  const size_t broken[] = {5, 20, 30};
+  for (size_t i = 0; i < 3; ++i) {
+    std::memcpy(&problem.weights[broken[i] * problem.shape.row_bytes() + places[i]], &halves[i], sizeof(halves[i]));
+  }
+  const auto found = product_of(set, problem);
+  size_t count = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    const size_t output = i % problem.shape.outputs;
+    const bool is_broken = std::find(std::begin(broken), std::end(broken), output) != std::end(broken);
+    count += is_broken ? std::isfinite(found[i]) : std::memcmp(&found[i], &sound[i], sizeof(found[i])) != 0;
   }
   return count;
 }
@@ -314,6 +348,10 @@ int main() {
       products += problem.shape.rows * problem.shape.outputs;
       different += differences(*set, problem);
     }
+    size_t finite = 0;
+    for (const auto& problem : problems) {
+      if (problem.shape.outputs == 37) finite += wrongly_finite(*set, problem);
+    }
     double error = 0;
     for (size_t rows = 1; rows <= max_attention_rows; ++rows) {
       for (const size_t count : {1, 53, 150}) error += attention_error(*set, {48, rows, count}, random);
@@ -329,8 +367,8 @@ int main() {
       error += attention_error(*set, {64, 5, 150, 70, mask}, random);
     }
     for (size_t count = 1; count <= 53; ++count) error += cell_attention_error(*set, 48, count, random);
-    std::printf("{\"kernels\": \"%s\", \"products\": %zu, \"different\": %zu, \"attentionError\": %g}\n", set->name,
-                products, different, error);
+    std::printf("{\"kernels\": \"%s\", \"products\": %zu, \"different\": %zu, \"wronglyFinite\": %zu, \"attentionError\": %g}\n",
+                set->name, products, different, finite, error);
   }
   return 0;
 }
