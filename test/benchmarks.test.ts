@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Contender, Work } from '../bench/peers/contender.ts'
 import type { Environment } from '../bench/peers/environment.ts'
 import { TABLES } from '../bench/peers/lines.ts'
-import { advantage, bestOfPeers, type MeasuredLine, measureLine } from '../bench/peers/measure.ts'
+import { advantage, bestOfPeers, linesByThreads, type MeasuredLine, measureLine } from '../bench/peers/measure.ts'
 import { benchmarksDocument } from '../bench/peers/report.ts'
 
 /** Answers the given times one after the other. */
@@ -89,6 +89,19 @@ describe('the best setting', () => {
     expect(theirs?.setting).toBe(best)
     expect(ours && theirs && advantage(line, ours, theirs)).toBe(times)
   })
+})
+
+it('shows each number of threads in a line of its own', () => {
+  const results = [
+    { peer: 'Tandem', setting: 'q8_0, 2 threads', threads: 2, value: 5 },
+    { peer: 'Peer', setting: '1 thread', threads: 1, value: 30 },
+    { peer: 'Tandem', setting: 'q8_0, 1 thread', threads: 1, value: 10 },
+    { peer: 'Peer', setting: 'batches', value: 1 },
+  ]
+  const lines = linesByThreads({ ...measured('ms', []), results, failures: ['Peer, 2 threads: no memory'] })
+  expect(lines.map(({ title }) => title)).toEqual(['a line, 1 thread', 'a line, 2 threads'])
+  expect(lines.map((line) => line.results.map(({ value }) => value))).toEqual([[30, 10], [5]])
+  expect(lines.map(({ failures }) => failures.length)).toEqual([1, 0])
 })
 
 describe('benchmarksDocument', () => {

@@ -15,13 +15,15 @@ export interface ServerCommand {
 export class ChildContender implements Contender {
   readonly peer: string
   readonly setting: string
+  readonly threads?: number
   readonly #command: ServerCommand
   readonly #settings: Settings
   #kept: Server | undefined
 
-  constructor(names: { peer: string; setting: string }, command: ServerCommand, settings: Settings) {
+  constructor(names: Pick<Contender, 'peer' | 'setting' | 'threads'>, command: ServerCommand, settings: Settings) {
     this.peer = names.peer
     this.setting = names.setting
+    if (names.threads !== undefined) this.threads = names.threads
     this.#command = command
     this.#settings = settings
   }

@@ -19,6 +19,8 @@ export interface Contender {
   peer: string
   /** Its setting. */
   setting: string
+  /** How many threads compute, where it is one program with as many. */
+  threads?: number
   measure(work: Work): Promise<number>
   close(): Promise<void>
 }

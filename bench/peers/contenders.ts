@@ -18,34 +18,56 @@ const KINDS = { chatlm: 'encoder-decoder', 'qwen2.5-0.5b': 'decoder-only' } as c
 
 export const TANDEM = 'Tandem'
 
-/** Who takes part: every program, those that do not take minutes, those that batch, those that convert. */
-export type Field = 'all' | 'fast' | 'batch' | 'convert'
+/**
+ * Who takes part: every program, those that do not take minutes, these with any number of threads, those that batch, those that
+ * convert.
+ */
+export type Field = 'all' | 'fast' | 'threads' | 'batch' | 'convert'
+
+/** 1, 2, 4 and so on, and as many as there are cores. */
+export const THREAD_COUNTS: readonly number[] = [
+  ...Array.from({ length: Math.ceil(Math.log2(CORES)) }, (_, i) => 2 ** i),
+  CORES,
+]
 
 /** The programs that can run a shape, each at every setting that may be its best. */
 export async function contendersFor(workshop: Workshop, shape: Shape): Promise<Record<Field, Contender[]>> {
-  const ours = await tandem(workshop, shape, {})
-  const fast = [ours, ...(await ctranslate2Singles(workshop, shape))]
-  if (shape === 'qwen2.5-0.5b') fast.push(await nodeLlamaCpp(workshop, shape))
-  fast.push(await tandem(workshop, shape, { kernels: 'ggml' }))
+  const ours = await tandem(workshop, shape)
+  const singles = await ctranslate2Singles(workshop, shape)
+  const ggml = await tandem(workshop, shape, { kernels: 'ggml' })
+  const fast = [ours, ...singles, ...(shape === 'chatlm' ? [] : [await nodeLlamaCpp(workshop, shape)]), ggml]
   return {
     all: [...fast, ...(await transformers(workshop, shape))],
     fast,
+    threads: [ours, ...singles, ggml, ...(await withFewerThreads(workshop, shape))],
     batch: [ours, ...(await ctranslate2Batches(workshop, shape))],
     convert: await converters(workshop, shape),
   }
 }
 
-async function tandem(workshop: Workshop, shape: Shape, { kernels }: { kernels?: string }): Promise<Contender> {
-  const names =
-    kernels === undefined
-      ? { peer: TANDEM, setting: `q8_0, ${threads(CORES)}` }
-      : { peer: "llama.cpp's kernels", setting: `q8_0, ${threads(CORES)}` }
+/** Those that `fast` lacks, where nobody is at his best with them. */
+async function withFewerThreads(workshop: Workshop, shape: Shape): Promise<Contender[]> {
+  const fewer = THREAD_COUNTS.filter((count) => count < CORES)
+  return Promise.all([
+    ...fewer.map((count) => tandem(workshop, shape, { count })),
+    ...fewer.map((count) => tandem(workshop, shape, { count, kernels: 'ggml' })),
+    ...fewer.filter((count) => count > 1).map((count) => ctranslate2(workshop, shape, { threads: count })),
+  ])
+}
+
+async function tandem(
+  workshop: Workshop,
+  shape: Shape,
+  { kernels, count = CORES }: { kernels?: string; count?: number } = {},
+): Promise<Contender> {
+  const peer = kernels === undefined ? TANDEM : "llama.cpp's kernels"
+  const names = { peer, setting: `q8_0, ${threads(count)}`, threads: count }
   const command = {
     program: process.execPath,
     arguments: [nodeServer('tandem-server.js')],
     ...(kernels === undefined ? {} : { environment: { TANDEM_KERNELS: kernels } }),
   }
-  const settings = { model: await ggufFile(workshop, shape), kind: KINDS[shape], threads: CORES, contextSize: 4096 }
+  const settings = { model: await ggufFile(workshop, shape), kind: KINDS[shape], threads: count, contextSize: 4096 }
   return new ChildContender(names, command, settings)
 }
 
@@ -76,7 +98,8 @@ async function ctranslate2(
   ].join(', ')
   const model = await ctranslate2Folder(workshop, shape)
   const settings = { model, kind: KINDS[shape], type: 'int8', ...options }
-  return new ChildContender({ peer: 'CTranslate2', setting }, python(workshop, 'ctranslate2_server.py'), settings)
+  const names = { peer: 'CTranslate2', setting, ...(parallel === undefined ? { threads: options.threads } : {}) }
+  return new ChildContender(names, python(workshop, 'ctranslate2_server.py'), settings)
 }
 
 async function nodeLlamaCpp(workshop: Workshop, shape: Shape): Promise<Contender> {

@@ -17,6 +17,13 @@ export interface Line {
   convert?: (value: number) => number
 }
 
+export interface Table {
+  title: string
+  lines: Line[]
+  /** Shows each number of threads in a line of its own. */
+  byThreads?: boolean
+}
+
 const STEPS = 32
 const BATCH = { sources: 64, beams: 5, newTokens: 64 }
 
@@ -36,6 +43,14 @@ function step(shape: Shape, length: number, beams: number, more: Partial<Line> =
   }
 }
 
+const encode: Line = {
+  title: 'source of 512',
+  shape: 'chatlm',
+  work: { kind: 'prompt', length: 512 },
+  field: 'all',
+  unit: 'ms',
+}
+
 /** Lengths from 20 to 120 without order. */
 const batchLengths = Array.from({ length: BATCH.sources }, (_, i) => 20 + ((i * 37) % 101))
 const load = { work: { kind: 'load', length: 16 }, field: 'all', unit: 's', convert: seconds } as const
@@ -48,7 +63,7 @@ const memory = {
 } as const
 
 /** Every table by the name that `--only` knows. Those of a model stand together, since it stays loaded for them. */
-export const TABLES: Readonly<Record<string, { title: string; lines: Line[] }>> = {
+export const TABLES: Readonly<Record<string, Table>> = {
   't5-decode': {
     title: 'T5: a decoder step',
     lines: [16, 128, 512].flatMap((length) => [1, 5].map((beams) => step('chatlm', length, beams))),
@@ -60,15 +75,22 @@ export const TABLES: Readonly<Record<string, { title: string; lines: Line[] }>> 
       step('chatlm', 1024, 5, { field: 'fast' }),
     ],
   },
+  't5-threads': {
+    title: 'T5: how threads share it',
+    lines: [
+      step('chatlm', 128, 1, { field: 'threads' }),
+      step('chatlm', 128, 5, { field: 'threads' }),
+      { ...encode, field: 'threads' },
+    ],
+    byThreads: true,
+  },
   't5-busy': {
     title: 'T5: a decoder step while another program keeps one core busy',
     lines: [step('chatlm', 128, 5, { isBusy: true, field: 'fast' })],
   },
   't5-encode': {
     title: 'T5: a source until the first token',
-    lines: [
-      { title: 'source of 512', shape: 'chatlm', work: { kind: 'prompt', length: 512 }, field: 'all', unit: 'ms' },
-    ],
+    lines: [encode],
   },
   't5-batch': {
     title: `T5: ${BATCH.sources} sources of 20 to 120 tokens, ${BATCH.beams} beams, ${BATCH.newTokens} new tokens each`,

@@ -5,7 +5,7 @@ import type { Contender } from './contender.ts'
 import { contendersFor, type Field } from './contenders.ts'
 import { describeEnvironment } from './environment.ts'
 import { TABLES } from './lines.ts'
-import { bestOfPeers, type MeasuredLine, measureLine } from './measure.ts'
+import { bestOfPeers, linesByThreads, type MeasuredLine, measureLine } from './measure.ts'
 import { projectRoot } from './project-root.ts'
 import { benchmarksDocument, type MeasuredTable } from './report.ts'
 import type { Shape } from './shapes.ts'
@@ -72,13 +72,14 @@ async function main(): Promise<void> {
   const environment = await describeEnvironment(workshop, shapes, turns)
   const tables: MeasuredTable[] = []
   try {
-    for (const { name, title, lines } of chosen) {
+    for (const { name, title, lines, byThreads } of chosen) {
       console.log(title)
       const measured: MeasuredLine[] = []
       for (const line of lines) {
         const result = await measureLine(line, await contenders(workshop, line.shape, line.field), turns)
-        show(result)
-        measured.push(result)
+        const shown = byThreads === true ? linesByThreads(result) : [result]
+        shown.forEach(show)
+        measured.push(...shown)
       }
       tables.push({ name, title, lines: measured })
     }

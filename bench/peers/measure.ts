@@ -8,6 +8,7 @@ import type { Line } from './lines.ts'
 export interface Result {
   peer: string
   setting: string
+  threads?: number
   value: number
 }
 
@@ -50,7 +51,12 @@ export async function measureLine(line: Line, contenders: readonly Contender[], 
     busy?.kill()
   }
   const { title, unit, convert = (value: number) => value } = line
-  const results = [...times].map(([{ peer, setting }, taken]) => ({ peer, setting, value: convert(medianOf(taken)) }))
+  const results = [...times].map(([{ peer, setting, threads }, taken]) => ({
+    peer,
+    setting,
+    ...(threads === undefined ? {} : { threads }),
+    value: convert(medianOf(taken)),
+  }))
   return { title, unit, isSpeed: unit.endsWith('/s'), results, failures }
 }
 
@@ -62,6 +68,17 @@ function shuffled<Item>(items: readonly Item[]): Item[] {
 function lastLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
   return text.trim().split('\n').at(-1) ?? ''
+}
+
+/** A line for each number of threads, of those who took turns at one. */
+export function linesByThreads(line: MeasuredLine): MeasuredLine[] {
+  const counts = [...new Set(line.results.flatMap(({ threads }) => threads ?? []))].sort((a, b) => a - b)
+  return counts.map((count, i) => ({
+    ...line,
+    title: `${line.title}, ${count} ${count === 1 ? 'thread' : 'threads'}`,
+    results: line.results.filter(({ threads }) => threads === count),
+    failures: i === 0 ? line.failures : [],
+  }))
 }
 
 /** The best setting of each peer, in the order in which peers take their turns. */

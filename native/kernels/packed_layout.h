@@ -62,7 +62,7 @@ constexpr size_t upper_bits_of(PackedType type) {
     default: return 0;
   }
 }
-/** What packed weights have too much: they are unsigned, and those of types with minimums are so in the file. */
+/** What packed weights have too much, for them to be unsigned; those of types with minimums are so in the file. */
 constexpr int32_t surplus_of(PackedType type) {
   switch (type) {
     case PackedType::q8_0: return 128;
@@ -151,7 +151,7 @@ template <typename Value>
 struct QuantizedBlock {
   Value values[block_inputs];
   float scale;
-  int32_t start;         // of a sum with weights of q8_0, which takes off their surplus
+  int32_t start;         // of a sum of products with weights of q8_0, what their surplus adds taken off
   float negated_sum;     // of the activations
   int16_t half_sums[2];  // of the values
 };

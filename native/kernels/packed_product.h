@@ -41,8 +41,9 @@ template <typename Arithmetic, PackedType Type>
 int32_t start_of_sums(const typename Arithmetic::Block& block, size_t part) {
   // Ready in the block, for the most common type alone.
   if constexpr (Type == PackedType::q8_0) return block.start;
+  constexpr int32_t surplus = surplus_of(Type);
   const int32_t values = Type == PackedType::q6_k ? block.half_sums[part] : block.half_sums[0] + block.half_sums[1];
-  return zero_of_sums<Arithmetic> - surplus_of(Type) * values;
+  return zero_of_sums<Arithmetic> - surplus * values;
 }
 
 /**
@@ -52,7 +53,7 @@ int32_t start_of_sums(const typename Arithmetic::Block& block, size_t part) {
  *   max_rows              rows of activations whose sums fit into the registers
  *   Floats                a vector with a lane for each output
  *   load_bytes, load_signed_bytes   `lanes` of them as floats
- *   Bytes, Narrow         how it multiplies weights of 8 bits, and of fewer:
+ *   ByteProducts, NarrowProducts    how it multiplies weights of 8 bits, and of fewer:
  *     Block                           a `QuantizedBlock`, perhaps with more
  *     store_values(b, x)              puts the 32 values of a block of activations into `b`
  *     steps                           of a quad of inputs
@@ -118,7 +119,8 @@ struct PackedProducts {
       block.half_sums[half] = static_cast<int16_t>(sums[half]);
     }
     const int32_t sum = sums[0] + sums[1];
-    block.start = zero_of_sums<Arithmetic> - surplus_of(PackedType::q8_0) * sum;
+    constexpr int32_t surplus = surplus_of(PackedType::q8_0);
+    block.start = zero_of_sums<Arithmetic> - surplus * sum;
     block.negated_sum = block.scale * static_cast<float>(-sum);
     Arithmetic::store_values(block, rounded);
   }
