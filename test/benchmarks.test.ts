@@ -100,7 +100,7 @@ it('shows each number of threads in a line of its own', () => {
   ]
   const lines = linesByThreads({ ...measured('ms', []), results, failures: ['Peer, 2 threads: no memory'] })
   expect(lines.map(({ title }) => title)).toEqual(['a line, 1 thread', 'a line, 2 threads'])
-  expect(lines.map((line) => line.results.map(({ value }) => value))).toEqual([[30, 10], [5]])
+  expect(lines.map((line) => line.results.map(({ value }) => value))).toEqual([[10, 30], [5]])
   expect(lines.map(({ failures }) => failures.length)).toEqual([1, 0])
 })
 

@@ -14,7 +14,7 @@ import { preparePython, type Workshop, workshopFolder } from './workshop.ts'
 /*
  * Measures Tandem and its peers side by side and writes docs/benchmarks.md:
  *
- *     npm run bench                                     everything, 22 minutes on two cores
+ *     npm run bench                                     everything, 25 minutes on two cores
  *     npm run bench -- --only t5-decode --only t5-load  some tables, shown and not written
  *     npm run bench -- --only t5-decode --output FILE   the same, into a file
  *

@@ -70,13 +70,14 @@ function lastLine(error: unknown): string {
   return text.trim().split('\n').at(-1) ?? ''
 }
 
-/** A line for each number of threads, of those who took turns at one. */
+/** A line for each number of threads, of those who took turns at one; programs in the order of the line. */
 export function linesByThreads(line: MeasuredLine): MeasuredLine[] {
+  const peers = [...new Set(line.results.map(({ peer }) => peer))]
   const counts = [...new Set(line.results.flatMap(({ threads }) => threads ?? []))].sort((a, b) => a - b)
   return counts.map((count, i) => ({
     ...line,
     title: `${line.title}, ${count} ${count === 1 ? 'thread' : 'threads'}`,
-    results: line.results.filter(({ threads }) => threads === count),
+    results: peers.flatMap((name) => line.results.filter(({ peer, threads }) => peer === name && threads === count)),
     failures: i === 0 ? line.failures : [],
   }))
 }
