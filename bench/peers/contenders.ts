@@ -25,7 +25,7 @@ export const TANDEM = 'Tandem'
 export type Field = 'all' | 'fast' | 'threads' | 'batch' | 'convert'
 
 /** 1, 2, 4 and so on, and as many as there are cores. */
-export const THREAD_COUNTS: readonly number[] = [
+const THREAD_COUNTS: readonly number[] = [
   ...Array.from({ length: Math.ceil(Math.log2(CORES)) }, (_, i) => 2 ** i),
   CORES,
 ]
@@ -160,6 +160,7 @@ function nodeServer(name: string): string {
   return fileURLToPath(new URL(`servers/${name}`, import.meta.url))
 }
 
-function threads(count: number): string {
+/** `1 thread`, `2 threads`. */
+export function threads(count: number): string {
   return count === 1 ? '1 thread' : `${count} threads`
 }

@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import { medianOf } from '../../src/runtime/step-clock.ts'
 import { startBusyProgram } from './busy-program.ts'
 import type { Contender } from './contender.ts'
+import { threads } from './contenders.ts'
 import type { Line } from './lines.ts'
 
 /** What one contender took for a line: the median of its turns, in the line's unit. */
@@ -76,8 +77,8 @@ export function linesByThreads(line: MeasuredLine): MeasuredLine[] {
   const counts = [...new Set(line.results.flatMap(({ threads }) => threads ?? []))].sort((a, b) => a - b)
   return counts.map((count, i) => ({
     ...line,
-    title: `${line.title}, ${count} ${count === 1 ? 'thread' : 'threads'}`,
-    results: peers.flatMap((name) => line.results.filter(({ peer, threads }) => peer === name && threads === count)),
+    title: `${line.title}, ${threads(count)}`,
+    results: peers.flatMap((peer) => line.results.filter((one) => one.peer === peer && one.threads === count)),
     failures: i === 0 ? line.failures : [],
   }))
 }

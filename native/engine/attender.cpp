@@ -67,17 +67,16 @@ size_t Attender::read_mask(size_t part, size_t token, float* bias) const {
     std::fill_n(bias, count, 0.0F);
     return count;
   }
-  kernel_set_.to_floats(AttentionProblem::at<uint16_t>(problem_.mask, token, 0) + part * part_cells, count, bias);
+  kernel_set_.to_floats(problem_.mask_of(token) + part * part_cells, count, bias);
   while (count > 0 && bias[count - 1] == -INFINITY) --count;
   return count;
 }
 
 /** One head of the first of the listed cells. */
 void Attender::pack(size_t key_head, size_t count) const {
-  const auto* keys = AttentionProblem::at<uint16_t>(problem_.keys, 0, key_head);
-  const auto* values = AttentionProblem::at<uint16_t>(problem_.values, 0, key_head);
-  const size_t cell_stride = problem_.keys->nb[1] / sizeof(uint16_t);
-  kernel_set_.pack_cells({keys, values, cell_stride, problem_.size, scratch_.cells, count}, scratch_.tiles, scratch_.values);
+  kernel_set_.pack_cells({problem_.keys_of(key_head), problem_.values_of(key_head), problem_.cell_stride(), problem_.size,
+                          scratch_.cells, count},
+                         scratch_.tiles, scratch_.values);
 }
 
 kernels::Attention Attender::task_over(size_t count) const {
@@ -87,7 +86,9 @@ kernels::Attention Attender::task_over(size_t count) const {
   task.head_size = problem_.size;
   task.count = count;
   task.bias = scratch_.bias;
+  task.output = scratch_.outputs;
   task.output_stride = problem_.size;
+  task.log_sums = scratch_.log_sums;
   task.scale = problem_.scale;
   task.softcap = problem_.softcap;
   return task;
@@ -124,12 +125,10 @@ void Attender::attend_tiles(size_t token, size_t key_head, size_t count, size_t 
   pack(key_head, count);
   kernels::Attention task = task_over(count);
   task.query_stride = problem_.queries->nb[2] / sizeof(float);
-  task.output = scratch_.outputs;
-  task.log_sums = scratch_.log_sums;
   const size_t heads = problem_.shared_by();
   for (size_t head = 0; head < heads; head += task.rows) {
     task.rows = std::min(kernels::max_attention_rows, heads - head);
-    task.queries = AttentionProblem::at<float>(problem_.queries, token, key_head * heads + head);
+    task.queries = problem_.query(token, key_head * heads + head);
     kernel_set_.attend(task);
     for (size_t i = 0; i < task.rows; ++i) add_to_partial(row + head + i, i);
   }
@@ -137,9 +136,9 @@ void Attender::attend_tiles(size_t token, size_t key_head, size_t count, size_t 
 
 void Attender::attend_cells(size_t token, size_t key_head, size_t count, size_t row) const {
   kernels::CellAttention task{};
-  task.keys = AttentionProblem::at<uint16_t>(problem_.keys, 0, key_head);
-  task.values = AttentionProblem::at<uint16_t>(problem_.values, 0, key_head);
-  task.cell_stride = problem_.keys->nb[1] / sizeof(uint16_t);
+  task.keys = problem_.keys_of(key_head);
+  task.values = problem_.values_of(key_head);
+  task.cell_stride = problem_.cell_stride();
   task.head_size = problem_.size;
   task.cells = scratch_.cells;
   task.count = count;
@@ -149,7 +148,7 @@ void Attender::attend_cells(size_t token, size_t key_head, size_t count, size_t 
   task.softcap = problem_.softcap;
   task.log_sum = scratch_.log_sums;
   for (size_t head = 0; head < problem_.shared_by(); ++head) {
-    task.query = AttentionProblem::at<float>(problem_.queries, token, key_head * problem_.shared_by() + head);
+    task.query = problem_.query(token, key_head * problem_.shared_by() + head);
     kernel_set_.attend_cells(task);
     add_to_partial(row + head, 0);
   }
@@ -195,12 +194,10 @@ size_t Attender::read_masks(size_t part, size_t first, size_t tokens) const {
 
 void Attender::add_part(const Rows& rows, size_t count, float* totals) const {
   kernels::Attention task = task_over(count);
-  task.queries = AttentionProblem::at<float>(problem_.queries, rows.first, rows.head);
+  task.queries = problem_.query(rows.first, rows.head);
   task.query_stride = problem_.queries->nb[1] / sizeof(float);
   task.rows = rows.tokens;
   task.bias_stride = static_cast<ptrdiff_t>(part_cells);
-  task.output = scratch_.outputs;
-  task.log_sums = scratch_.log_sums;
   kernel_set_.attend(task);
   for (size_t i = 0; i < rows.tokens; ++i) {
     merge(problem_.output(rows.first + i, rows.head), totals[i], scratch_.outputs + i * problem_.size,

@@ -58,13 +58,19 @@ struct AttentionProblem {
   bool has_few_tokens() const { return tokens <= group_tokens; }
   float* output(size_t token, size_t head) const { return at<float>(result, head, token); }
 
+  const float* query(size_t token, size_t head) const { return at<float>(queries, token, head); }
+  /** Halves from one cell's keys to the next one's, and so of its values. */
+  size_t cell_stride() const { return keys->nb[1] / sizeof(uint16_t); }
+  const uint16_t* keys_of(size_t key_head) const { return at<uint16_t>(keys, 0, key_head); }
+  const uint16_t* values_of(size_t key_head) const { return at<uint16_t>(values, 0, key_head); }
+  const uint16_t* mask_of(size_t token) const { return at<uint16_t>(mask, token, 0); }
+
+ private:
   /** The values of a tensor from some index of its second and third dimension on. */
   template <typename Value>
   static Value* at(const ggml_tensor* tensor, size_t second, size_t third) {
     return reinterpret_cast<Value*>(static_cast<std::byte*>(tensor->data) + second * tensor->nb[1] + third * tensor->nb[2]);
   }
-
- private:
   static float parameter(const ggml_tensor* operation, size_t number) {
     float value;
     std::memcpy(&value, operation->op_params + number, sizeof(value));

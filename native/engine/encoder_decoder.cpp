@@ -12,7 +12,7 @@ namespace tandem {
 namespace {
 
 // Without our kernel a step gathers the keys and values that its tokens see: at ChatLM's 768 values a cell this many take
-// 400 MB. With it they have a bias for each head, which takes 2 MB. Larger steps are computed in pieces.
+// 400 MB. With it they have a bias for each of 12 heads, which takes 1.6 MB. Larger steps are computed in pieces.
 constexpr size_t max_seen_cells = 1 << 15;
 
 /** One row of what a graph has computed. */

@@ -8,6 +8,8 @@ extern const KernelSet avx2;
 extern const KernelSet avxvnni;
 extern const KernelSet avx512vnni;
 
+template <typename Arithmetic>
+constexpr Quantization quantization();
 template <typename InstructionSet>
 struct PackedProducts;
 template <typename InstructionSet>
@@ -18,10 +20,9 @@ struct CellPacking;
 /** All that a set computes, for an instruction set as packed_product.h, attention.h and cell_packing.h describe it. */
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
-  using Products = PackedProducts<InstructionSet>;
   using Attentions = AttentionKernels<InstructionSet>;
-  return {name, Products::template quantization<typename InstructionSet::ByteProducts>(),
-          Products::template quantization<typename InstructionSet::NarrowProducts>(), Products::multiply,
+  return {name, quantization<typename InstructionSet::ByteProducts>(),
+          quantization<typename InstructionSet::NarrowProducts>(), PackedProducts<InstructionSet>::multiply,
           Attentions::to_halves, Attentions::to_floats, CellPacking<InstructionSet>::pack_cells, Attentions::attend,
           Attentions::attend_cells};
 }

@@ -140,8 +140,7 @@ Weight weight_of(const Shape& shape, const std::byte* row, size_t input) {
   const bool has_upper = shape.type == PackedType::q5_k;
   const auto upper = has_upper ? static_cast<int32_t>(byte(16 + at) >> eighth & 1) : 0;
   const int32_t lower = half((has_upper ? 48 : 16) + eighth / 2 * 32 + at, eighth % 2);
-  return {lower + 16 * upper, static_cast<float>(scale) * factor,
-          static_cast<float>(minimum) * number_at(2)};
+  return {lower + 16 * upper, static_cast<float>(scale) * factor, static_cast<float>(minimum) * number_at(2)};
 }
 
 /** Blocks of 32 in order: exact sums of integers, times the scale of the weights, and with that of the activations added. */
@@ -200,8 +199,8 @@ size_t differences(const KernelSet& set, const Problem& problem) {
 /** Outputs whose weights have a scale or a minimum that is infinite or no number are not finite, and the others as without it. */
 size_t wrongly_finite(const KernelSet& set, Problem problem) {
   const auto sound = product_of(set, problem);
-  const size_t places[] = {scale_place(problem.shape.type), scale_place(problem.shape.type),
-                           has_minimums(problem.shape.type) ? size_t{2} : scale_place(problem.shape.type)};
+  const size_t scale = scale_place(problem.shape.type);
+  const size_t places[] = {scale, scale, has_minimums(problem.shape.type) ? scale + 2 : scale};
   const uint16_t halves[] = {0x7c00, 0x7e00, 0xfc00};
   const size_t broken[] = {5, 20, 30};
   for (size_t i = 0; i < 3; ++i) {
