@@ -125,6 +125,7 @@ struct Avx2 : AvxFloats {
   static constexpr size_t lanes = 8;
   static constexpr size_t panels = 1;
   static constexpr size_t max_rows = 6;
+  static constexpr size_t reach = 0;
   using ByteProducts = WideProducts;
   using NarrowProducts = PairProducts;
 };

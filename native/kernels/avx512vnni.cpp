@@ -14,6 +14,7 @@ struct Avx512Vnni {
   static constexpr size_t lanes = 16;
   static constexpr size_t panels = 2;
   static constexpr size_t max_rows = 6;
+  static constexpr size_t reach = 6;
   static constexpr size_t steps = 1;
   static constexpr bool is_anchored = true;
   using Block = QuantizedBlock<int8_t>;

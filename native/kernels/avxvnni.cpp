@@ -14,6 +14,7 @@ struct AvxVnni : AvxFloats, AvxQuads {
   static constexpr size_t lanes = 8;
   static constexpr size_t panels = 1;
   static constexpr size_t max_rows = 6;
+  static constexpr size_t reach = 0;
   static constexpr bool is_anchored = true;
   using Block = QuantizedBlock<int8_t>;
   using Integers = __m256i;

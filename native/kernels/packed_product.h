@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "kernels/activation_blocks.h"
+#include "kernels/fetches.h"
 
 // The product once, for every instruction set. A file that includes this is compiled for instructions that other
 // processors lack, so it may define no function that another file defines as well: the linker keeps one of them for
@@ -16,9 +17,8 @@ struct ProductOrder {
   static constexpr size_t lines = lower_lines_of(Type);
   /** Of a part in a line. */
   static constexpr size_t quads = block_quads / lines / parts;
-  /** Each block fetches `lines_of + 1` parts of what comes next: one with each turn of a line, the rest before them. */
+  /** With each of these a part of what a block fetches, the rest of the parts before them. */
   static constexpr size_t turns_with_fetches = parts * lines < lines_of(Type) ? parts * lines : lines_of(Type);
-  static constexpr size_t first_fetches = lines_of(Type) + 1 - turns_with_fetches;
 };
 
 /**
@@ -26,6 +26,7 @@ struct ProductOrder {
  *   lanes                 outputs of a vector, 8 or 16
  *   panels                that are multiplied side by side: every activation then serves `panels * 16` outputs
  *   max_rows              rows of activations whose sums fit into the registers
+ *   reach                 how many blocks ahead rows fetch that pass the panels once; 0: from the next panels, as others do
  *   Floats                a vector with a lane for each output
  *   load_bytes, load_signed_bytes   `lanes` of them as floats
  *   ByteProducts, NarrowProducts    how it multiplies weights of 8 bits, and of fewer:
@@ -67,15 +68,17 @@ struct PackedProducts {
   /** All rows of some neighbouring panels. */
   template <PackedType Type, size_t Panels>
   static void multiply_panels(const PanelProduct& product, const std::byte* panels, size_t output) {
-    const size_t bytes = Panels * panel_bytes(Type, product.blocks);
     // As even as possible: seven rows as four and three keep more sums in flight than six and one.
     const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
+    if (Set::reach > 0 && pieces == 1) {
+      const LaterBlocks<Set, Type, Panels> ahead(panels, product.blocks);
+      return by_rows<Type, Panels, Set::max_rows>(product, {panels, output, 0, product.rows}, ahead);
+    }
     for (size_t piece = 0; piece < pieces; ++piece) {
       const size_t first = product.rows * piece / pieces;
       const size_t rows = product.rows * (piece + 1) / pieces - first;
-      // Meanwhile the next panels come from memory, an equal part of them with each piece of the rows.
-      const std::byte* ahead = panels + bytes + bytes * piece / pieces;
-      by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows, ahead, ahead_step<Type>(pieces)});
+      const NextPanels<Set, Type, Panels> ahead(panels, product.blocks, piece, pieces);
+      by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows}, ahead);
     }
   }
 
@@ -85,27 +88,17 @@ struct PackedProducts {
     size_t output;  // the panels' first
     size_t first;
     size_t rows;
-    const std::byte* ahead;  // what to fetch meanwhile, `ahead_step` bytes with each line of weights and with the scales
-    size_t ahead_step;
   };
 
-  /** Every piece fetches an equal part of a block and of its scales, by one fetch more than the block has lines. */
-  template <PackedType Type>
-  static size_t ahead_step(size_t pieces) {
-    constexpr size_t lines = lines_of(Type);
-    const size_t lines_ahead = (lines + 1) * pieces;
-    return (lines * cache_line + scale_bytes_of(Type) + lines_ahead - 1) / lines_ahead;
-  }
-
   /** Finds the product for exactly that number of rows. */
-  template <PackedType Type, size_t Panels, size_t Rows>
-  static void by_rows(const PanelProduct& product, const Piece& piece) {
+  template <PackedType Type, size_t Panels, size_t Rows, typename Ahead>
+  static void by_rows(const PanelProduct& product, const Piece& piece, const Ahead& ahead) {
     if constexpr (Rows > 1) {
-      if (piece.rows < Rows) return by_rows<Type, Panels, Rows - 1>(product, piece);
+      if (piece.rows < Rows) return by_rows<Type, Panels, Rows - 1>(product, piece, ahead);
     }
     const size_t place = piece.first * product.result_stride + piece.output;
     float sums[Rows][Panels * panel_outputs];
-    multiply_piece<Type, Panels, Rows>(product, piece, sums);
+    multiply_piece<Type, Panels, Rows>(product, piece, ahead, sums);
     const size_t left = product.outputs - piece.output;
     const size_t width = left < Panels * panel_outputs ? left : Panels * panel_outputs;
     for (size_t row = 0; row < Rows; ++row) {
@@ -118,18 +111,17 @@ struct PackedProducts {
     }
   }
 
-  template <PackedType Type, size_t Panels, size_t Rows>
-  static void multiply_piece(const PanelProduct& product, const Piece& piece,
+  template <PackedType Type, size_t Panels, size_t Rows, typename Ahead>
+  static void multiply_piece(const PanelProduct& product, const Piece& piece, Ahead ahead,
                              float (&result)[Rows][Panels * panel_outputs]) {
     constexpr size_t panel_vectors = panel_outputs / Set::lanes;
     constexpr size_t vectors = Panels * panel_vectors;
     using Order = ProductOrder<Type>;
     using Arithmetic = std::conditional_t<is_narrow(Type), typename Set::NarrowProducts, typename Set::ByteProducts>;
     Panel<Type> panels[Panels];
-    for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at<Type>(piece.panels, i, product.blocks);
+    for (size_t i = 0; i < Panels; ++i) panels[i] = panel_at<Set, Type>(piece.panels, i, product.blocks);
     const size_t stride = product.activation_stride;
     const std::byte* rows = product.activations + piece.first * stride;
-    const std::byte* ahead = piece.ahead;
     typename Set::Floats totals[Rows][vectors];
 #pragma GCC unroll 8
     for (size_t row = 0; row < Rows; ++row) {
@@ -140,10 +132,8 @@ struct PackedProducts {
       const auto block_of = [&](size_t row) -> const auto& {
         return reinterpret_cast<const typename Arithmetic::Block*>(rows + row * stride)[at];
       };
-      const auto fetch_ahead = [&] {
-        for (size_t i = 0; i < Panels; ++i, ahead += piece.ahead_step) __builtin_prefetch(ahead, 0, 2);
-      };
-      for (size_t i = 0; i < Order::first_fetches; ++i) fetch_ahead();
+      ahead.start_block(at);
+      for (size_t i = Order::turns_with_fetches; i < fetches_of_block<Type>; ++i) ahead.fetch(i);
 #pragma GCC unroll 2
       for (size_t part = 0; part < Order::parts; ++part) {
         typename Arithmetic::Integers sums[Rows][vectors];
@@ -152,7 +142,8 @@ struct PackedProducts {
         }
 #pragma GCC unroll 8
         for (size_t line = 0; line < Order::lines; ++line) {
-          if (part * Order::lines + line < Order::turns_with_fetches) fetch_ahead();
+          const size_t line_turn = part * Order::lines + line;
+          if (line_turn < Order::turns_with_fetches) ahead.fetch(line_turn);
 #pragma GCC unroll 4
           for (size_t turn = 0; turn < Order::quads * Arithmetic::steps; ++turn) {
             const size_t step = part * Order::quads * Arithmetic::steps + turn;
@@ -198,13 +189,6 @@ struct PackedProducts {
       const auto* upper = block.lines[lines + quad % upper_lines][output];
       return Arithmetic::template with_upper_bits<Type>(lower, upper, quad / upper_lines);
     }
-  }
-
-  template <PackedType Type>
-  static Panel<Type> panel_at(const std::byte* panels, size_t index, size_t block_count) {
-    const auto* blocks = reinterpret_cast<const PackedBlock<Type>*>(panels + index * panel_bytes(Type, block_count));
-    const auto* scales = reinterpret_cast<const PackedScales<Type>*>(blocks + block_count);
-    return {blocks, scales, reinterpret_cast<const PackedFactors*>(scales + block_count)};
   }
 
   /** Of some of the rows of a block. */
