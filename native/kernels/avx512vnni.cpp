@@ -13,7 +13,7 @@ namespace {
 struct Avx512Vnni {
   static constexpr size_t lanes = 16;
   static constexpr size_t panels = 2;
-  static constexpr size_t max_rows = 6;
+  static constexpr size_t max_rows = 7;
   static constexpr size_t reach = 6;
   static constexpr size_t steps = 1;
   static constexpr bool is_anchored = true;

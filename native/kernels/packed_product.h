@@ -17,8 +17,6 @@ struct ProductOrder {
   static constexpr size_t lines = lower_lines_of(Type);
   /** Of a part in a line. */
   static constexpr size_t quads = block_quads / lines / parts;
-  /** With each of these a part of what a block fetches, the rest of the parts before them. */
-  static constexpr size_t turns_with_fetches = parts * lines < lines_of(Type) ? parts * lines : lines_of(Type);
 };
 
 /**
@@ -68,17 +66,22 @@ struct PackedProducts {
   /** All rows of some neighbouring panels. */
   template <PackedType Type, size_t Panels>
   static void multiply_panels(const PanelProduct& product, const std::byte* panels, size_t output) {
-    // As even as possible: seven rows as four and three keep more sums in flight than six and one.
     const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
-    if (Set::reach > 0 && pieces == 1) {
-      const LaterBlocks<Set, Type, Panels> ahead(panels, product.blocks);
+    if (pieces == 1) {
+      using Ahead = std::conditional_t<(Set::reach > 0), LaterBlocks<Set, Type, Panels>, NextPanelsAtOnce<Set, Type, Panels>>;
+      const Ahead ahead(panels, product.blocks);
       return by_rows<Type, Panels, Set::max_rows>(product, {panels, output, 0, product.rows}, ahead);
     }
-    for (size_t piece = 0; piece < pieces; ++piece) {
-      const size_t first = product.rows * piece / pieces;
-      const size_t rows = product.rows * (piece + 1) / pieces - first;
-      const NextPanels<Set, Type, Panels> ahead(panels, product.blocks, piece, pieces);
+    // As even as possible: eight rows as four and four keep more sums in flight than seven and one. Divided once, for Skylake
+    // and its like take up to 90 cycles to divide.
+    NextPanels<Set, Type, Panels> ahead(panels, product.blocks, pieces);
+    const size_t fewest = product.rows / pieces;
+    const size_t larger = product.rows - fewest * pieces;
+    for (size_t piece = 0, first = 0; piece < pieces; ++piece) {
+      const size_t rows = fewest + (piece < larger ? 1 : 0);
       by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows}, ahead);
+      first += rows;
+      ahead.next_piece();
     }
   }
 
@@ -100,7 +103,18 @@ struct PackedProducts {
     float sums[Rows][Panels * panel_outputs];
     multiply_piece<Type, Panels, Rows>(product, piece, ahead, sums);
     const size_t left = product.outputs - piece.output;
-    const size_t width = left < Panels * panel_outputs ? left : Panels * panel_outputs;
+    constexpr size_t width = Panels * panel_outputs;
+    // Of a width that the compiler knows, as nearly all are, rows are copied without a call.
+    if (left >= width) {
+      store_rows(product, place, sums, width);
+    } else {
+      store_rows(product, place, sums, left);
+    }
+  }
+
+  template <size_t Rows, size_t Width>
+  [[gnu::always_inline]] static void store_rows(const PanelProduct& product, size_t place, float (&sums)[Rows][Width],
+                                                size_t width) {
     for (size_t row = 0; row < Rows; ++row) {
       float* result = product.result + place + row * product.result_stride;
       if (product.addend != nullptr) {
@@ -133,7 +147,7 @@ struct PackedProducts {
         return reinterpret_cast<const typename Arithmetic::Block*>(rows + row * stride)[at];
       };
       ahead.start_block(at);
-      for (size_t i = Order::turns_with_fetches; i < fetches_of_block<Type>; ++i) ahead.fetch(i);
+      for (size_t i = Order::parts * Order::lines; i < Ahead::parts; ++i) ahead.fetch(i);
 #pragma GCC unroll 2
       for (size_t part = 0; part < Order::parts; ++part) {
         typename Arithmetic::Integers sums[Rows][vectors];
@@ -142,8 +156,8 @@ struct PackedProducts {
         }
 #pragma GCC unroll 8
         for (size_t line = 0; line < Order::lines; ++line) {
-          const size_t line_turn = part * Order::lines + line;
-          if (line_turn < Order::turns_with_fetches) ahead.fetch(line_turn);
+          // One with each turn of a line, what is left of them before all turns.
+          if (part * Order::lines + line < Ahead::parts) ahead.fetch(part * Order::lines + line);
 #pragma GCC unroll 4
           for (size_t turn = 0; turn < Order::quads * Arithmetic::steps; ++turn) {
             const size_t step = part * Order::quads * Arithmetic::steps + turn;
