@@ -60,9 +60,11 @@ struct AttentionKernels {
         const size_t begin = task.rows * group / groups;
         const size_t end = task.rows * (group + 1) / groups;
         score_rows<max_rows>(task, chunk, {begin, end - begin}, queries + begin, weights + begin);
+        // One after the other what takes its time in a row, for the processor to compute several rows at once.
         for (size_t row = begin; row < end; ++row) {
-          shrink(task.output + row * task.output_stride, task.head_size, state[row].weigh(weights[row], chunk.tiles()));
+          shrink(task.output + row * task.output_stride, task.head_size, state[row].see(weights[row], chunk.tiles()));
         }
+        for (size_t row = begin; row < end; ++row) state[row].weigh(weights[row], chunk.tiles());
         add_rows<max_rows>(task, chunk, {begin, end - begin}, weights + begin);
       }
     }
@@ -79,7 +81,8 @@ struct AttentionKernels {
       float weights[tile_keys];
       for (size_t j = 0; j < count;) j += score_cells<4>(task, {first, count}, j, weights);
       hide_behind(count, tile_keys, weights);
-      shrink(task.output, task.head_size, state.weigh(weights, 1));
+      shrink(task.output, task.head_size, state.see(weights, 1));
+      state.weigh(weights, 1);
       for (size_t i = 0; i < task.head_size;) i += add_cells<8>(task, {first, count}, weights, i);
     }
     state.finish(task.output, task.head_size, task.log_sum);
@@ -115,26 +118,36 @@ struct AttentionKernels {
     float largest = -INFINITY;
     float totals[tile_keys] = {};  // of each lane
 
-    /**
-     * Scores of whole tiles -> their exponentials below the largest so far; the factor by which what was summed up before
-     * shrinks.
-     */
-    float weigh(float* weights, size_t tiles) {
+    /** Sees scores of whole tiles; the factor by which what was summed up before shrinks. */
+    float see(const float* scores, size_t tiles) {
       const float before = largest;
       auto most = Set::broadcast(before);
-      for (size_t i = 0; i < tiles * tile_keys; i += Set::lanes) most = Set::maximum(Set::load(weights + i), most);
+      for (size_t i = 0; i < tiles * tile_keys; i += Set::lanes) most = Set::maximum(Set::load(scores + i), most);
       largest = Set::largest_of_lanes(most);
-      // Nothing is visible yet: the difference of two infinities would be no number.
-      const float shift = largest == -INFINITY ? 0.0F : largest;
       // Most tiles hold no larger score than those before.
-      const float factor = largest == before ? 1.0F : exponential(before - shift);
+      if (largest == before) return 1;
+      const float factor = exponential(before - shift());
       for (float& total : totals) total *= factor;
-      for (float* tile = weights; tile < weights + tiles * tile_keys; tile += tile_keys) {
-        for (size_t i = 0; i < tile_keys; ++i) tile[i] = exponential(tile[i] - shift);
-        for (size_t i = 0; i < tile_keys; ++i) totals[i] += tile[i];
-      }
       return factor;
     }
+
+    /** Scores that were seen -> their exponentials below the largest of all. */
+    void weigh(float* weights, size_t tiles) {
+      const float shift = this->shift();
+      Floats sums[vectors];
+      for (size_t v = 0; v < vectors; ++v) sums[v] = Set::load(totals + v * Set::lanes);
+      for (float* tile = weights; tile < weights + tiles * tile_keys; tile += tile_keys) {
+        for (size_t i = 0; i < tile_keys; ++i) tile[i] = exponential(tile[i] - shift);
+        // By vectors: gcc would keep each total in a register of its own.
+        for (size_t v = 0; v < vectors; ++v) {
+          sums[v] = Set::multiply_add(Set::load(tile + v * Set::lanes), Set::broadcast(1.0F), sums[v]);
+        }
+      }
+      for (size_t v = 0; v < vectors; ++v) Set::store(totals + v * Set::lanes, sums[v]);
+    }
+
+    /** Nothing may be visible yet: the difference of two infinities would be no number. */
+    float shift() const { return largest == -INFINITY ? 0.0F : largest; }
 
     /** Sums -> means; 0 where nothing is visible. */
     void finish(float* output, size_t size, float* log_sum) const {
@@ -243,10 +256,14 @@ struct AttentionKernels {
     }
   }
 
-  /** Few rows are computed with so many tiles or vectors at once: eight sums hide the latency of a multiplication. */
+  /**
+   * Rows are computed with so many tiles or vectors at once. Eight sums hide the latency of a multiplication; where there are
+   * registers for 24, what is read for a row then serves several vectors, what is read for a vector several rows.
+   */
   static constexpr size_t side_by_side(size_t rows) {
+    constexpr size_t most_sums = Set::lanes == 16 ? 24 : 8;
     size_t count = 4;
-    while (count > 1 && rows * count * vectors > 8) count /= 2;
+    while (count > 1 && rows * count * vectors > most_sums) count /= 2;
     return count;
   }
 
