@@ -30,6 +30,9 @@ struct WideProducts {
                        _mm_packs_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1)));
     }
   }
+  static void round_values(const float* values, float inverse, Block& block) {
+    round_and_store<WideProducts>(values, inverse, block);
+  }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {
     return _mm256_set1_epi32(start_of_sums<WideProducts, Type>(block, part));
@@ -84,6 +87,9 @@ struct PairProducts : AvxQuads {
       const int32_t negated = _mm_cvtsi128_si32(_mm_sub_epi16(_mm_setzero_si128(), all));
       std::memcpy(block.negated_pairs[half], &negated, sizeof(negated));
     }
+  }
+  static void round_values(const float* values, float inverse, Block& block) {
+    round_and_store<PairProducts>(values, inverse, block);
   }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {

@@ -25,8 +25,19 @@ struct Avx512Vnni {
   using ByteProducts = Avx512Vnni;
   using NarrowProducts = Avx512Vnni;
 
-  static void store_values(Block& block, const int32_t* rounded) {
-    for (size_t i = 0; i < block_inputs; ++i) block.values[i] = static_cast<int8_t>(rounded[i]);
+  static void round_values(const float* values, float inverse, Block& block) {
+    const auto sixteen = [&](size_t i) {
+      // What is no number, as infinity times 0, becomes the least integer, whose lowest byte is 0.
+      return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values + i), _mm512_set1_ps(inverse))));
+    };
+    const __m256i bytes = _mm256_set_m128i(sixteen(16), sixteen(0));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(block.values), bytes);
+    // Four sums of eight bytes each, 128 too much for each of them to be unsigned.
+    const __m256i eights = _mm256_sad_epu8(_mm256_xor_si256(bytes, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+    const __m256i halves = _mm256_add_epi64(eights, _mm256_unpackhi_epi64(eights, eights));
+    constexpr int32_t surplus = 128 * block_inputs / 2;
+    block.half_sums[0] = static_cast<int16_t>(_mm256_extract_epi16(halves, 0) - surplus);
+    block.half_sums[1] = static_cast<int16_t>(_mm256_extract_epi16(halves, 8) - surplus);
   }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {

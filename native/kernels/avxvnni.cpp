@@ -24,6 +24,9 @@ struct AvxVnni : AvxFloats, AvxQuads {
   static void store_values(Block& block, const int32_t* rounded) {
     for (size_t i = 0; i < block_inputs; ++i) block.values[i] = static_cast<int8_t>(rounded[i]);
   }
+  static void round_values(const float* values, float inverse, Block& block) {
+    round_and_store<AvxVnni>(values, inverse, block);
+  }
   template <PackedType Type>
   static Integers start(const Block& block, size_t part) {
     return _mm256_set1_epi32(start_of_sums<AvxVnni, Type>(block, part));

@@ -29,7 +29,7 @@ struct ProductOrder {
  *   load_bytes, load_signed_bytes   `lanes` of them as floats
  *   ByteProducts, NarrowProducts    how it multiplies weights of 8 bits, and of fewer:
  *     Block                           a `QuantizedBlock`, perhaps with more
- *     store_values(b, x)              puts the 32 values of a block of activations into `b`
+ *     round_values(x, inverse, b)     puts 32 activations times `inverse` into `b`, and the sums of their halves
  *     steps                           of a quad of inputs
  *     Weights, Activations            the inputs of a step: of `lanes` outputs, and of one row in every lane
  *     load_weights<Type>(line, step)  a line has as many steps as all of its quads

@@ -62,6 +62,18 @@ inline Integers512 cvtepi8_epi32(__m128i a) {
 inline Floats512 cvtepi32_ps(const Integers512& a) {
   return {{_mm256_cvtepi32_ps(a.halves[0]), _mm256_cvtepi32_ps(a.halves[1])}};
 }
+inline Integers512 cvtps_epi32(const Floats512& a) {
+  return {{_mm256_cvtps_epi32(a.halves[0]), _mm256_cvtps_epi32(a.halves[1])}};
+}
+inline __m128i cvtepi32_epi8(const Integers512& a) {
+  int32_t lanes[16];
+  std::memcpy(lanes, &a, sizeof(lanes));
+  uint8_t bytes[16];
+  for (size_t i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(lanes[i]);
+  __m128i result;
+  std::memcpy(&result, bytes, sizeof(bytes));
+  return result;
+}
 inline Floats512 castsi512_ps(const Integers512& a) {
   return {{_mm256_castsi256_ps(a.halves[0]), _mm256_castsi256_ps(a.halves[1])}};
 }
@@ -119,6 +131,8 @@ inline void storeu_ps(float* target, const Floats512& a) {
 #define _mm512_cvtepi8_epi32 emulation::cvtepi8_epi32
 #define _mm512_cvtepu8_epi32 emulation::cvtepu8_epi32
 #define _mm512_cvtepi32_ps emulation::cvtepi32_ps
+#define _mm512_cvtps_epi32 emulation::cvtps_epi32
+#define _mm512_cvtepi32_epi8 emulation::cvtepi32_epi8
 #define _mm512_castsi512_ps emulation::castsi512_ps
 #define _mm512_cvtph_ps emulation::cvtph_ps
 #define _mm512_cvtps_ph emulation::cvtps_ph
