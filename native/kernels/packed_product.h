@@ -46,6 +46,7 @@ struct PackedProducts {
   static_assert(panels_together % Set::panels == 0, "who shares a product would part what is multiplied together");
 
   static void multiply(const PanelProduct& product) {
+    if (product.rows == 0) return;
     with_type(product.type, [&](auto type) { multiply_matrix<type>(product); });
   }
 
