@@ -34,16 +34,17 @@ class LaterBlocks {
   }
   void fetch(size_t part) {
     for (size_t i = 0; i < Panels; ++i) {
-      const auto* line = source_[i].blocks[block_].lines[part];
-      const auto* scales = source_[i].scales + block_;
-      __builtin_prefetch(part < parts - 1 ? static_cast<const void*>(line) : scales, 0, 3);
+      const auto& panel = source_[i];
+      const bool is_line = part < parts - 1;
+      const void* next = is_line ? static_cast<const void*>(panel.blocks[block_].lines[part]) : panel.scales + block_;
+      __builtin_prefetch(next, 0, 3);
     }
   }
 
  private:
   Panel<Type> panels_[2 * Panels];  // and the next ones
   size_t block_count_;
-  const Panel<Type>* source_ = panels_;
+  const Panel<Type>* source_ = nullptr;  // set with each block, for this object is copied
   size_t block_ = 0;
 };
 
