@@ -68,19 +68,24 @@ struct PackedProducts {
   template <PackedType Type, size_t Panels>
   static void multiply_panels(const PanelProduct& product, const std::byte* panels, size_t output) {
     const size_t pieces = (product.rows + Set::max_rows - 1) / Set::max_rows;
-    if (pieces == 1) {
-      using Ahead = std::conditional_t<(Set::reach > 0), LaterBlocks<Set, Type, Panels>, NextPanelsAtOnce<Set, Type, Panels>>;
-      const Ahead ahead(panels, product.blocks);
-      return by_rows<Type, Panels, Set::max_rows>(product, {panels, output, 0, product.rows}, ahead);
+    // A last panel that is left alone is too little for a function of its own.
+    constexpr bool may_pass_once = Panels == Set::panels;
+    if constexpr (may_pass_once) {
+      if (pieces == 1) {
+        using Ahead = std::conditional_t<(Set::reach > 0), LaterBlocks<Set, Type, Panels>, NextPanelsAtOnce<Set, Type, Panels>>;
+        const Ahead ahead(panels, product.blocks);
+        return by_rows<Type, Panels, Set::max_rows, 1>(product, {panels, output, 0, product.rows}, ahead);
+      }
     }
     // As even as possible: eight rows as four and four keep more sums in flight than seven and one. Divided once, for Skylake
     // and its like take up to 90 cycles to divide.
+    constexpr size_t fewest_rows = may_pass_once ? (Set::max_rows + 1) / 2 : 1;
     NextPanels<Set, Type, Panels> ahead(panels, product.blocks, pieces);
     const size_t fewest = product.rows / pieces;
     const size_t larger = product.rows - fewest * pieces;
     for (size_t piece = 0, first = 0; piece < pieces; ++piece) {
       const size_t rows = fewest + (piece < larger ? 1 : 0);
-      by_rows<Type, Panels, Set::max_rows>(product, {panels, output, first, rows}, ahead);
+      by_rows<Type, Panels, Set::max_rows, fewest_rows>(product, {panels, output, first, rows}, ahead);
       first += rows;
       ahead.next_piece();
     }
@@ -94,11 +99,11 @@ struct PackedProducts {
     size_t rows;
   };
 
-  /** Finds the product for exactly that number of rows. */
-  template <PackedType Type, size_t Panels, size_t Rows, typename Ahead>
+  /** Finds the product for exactly that number of rows, `Fewest` to `Rows`. */
+  template <PackedType Type, size_t Panels, size_t Rows, size_t Fewest, typename Ahead>
   static void by_rows(const PanelProduct& product, const Piece& piece, const Ahead& ahead) {
-    if constexpr (Rows > 1) {
-      if (piece.rows < Rows) return by_rows<Type, Panels, Rows - 1>(product, piece, ahead);
+    if constexpr (Rows > Fewest) {
+      if (piece.rows < Rows) return by_rows<Type, Panels, Rows - 1, Fewest>(product, piece, ahead);
     }
     const size_t place = piece.first * product.result_stride + piece.output;
     float sums[Rows][Panels * panel_outputs];
