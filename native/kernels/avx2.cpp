@@ -1,7 +1,9 @@
 #include "kernels/attention.h"
 #include "kernels/avx_floats.h"
 #include "kernels/avx_quads.h"
+#include "kernels/cell_attention.h"
 #include "kernels/cell_packing.h"
+#include "kernels/half_rows.h"
 #include "kernels/instruction_sets.h"
 #include "kernels/packed_product.h"
 

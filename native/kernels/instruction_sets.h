@@ -13,18 +13,26 @@ constexpr Quantization quantization();
 template <typename InstructionSet>
 struct PackedProducts;
 template <typename InstructionSet>
-struct AttentionKernels;
+struct AttentionKernel;
+template <typename InstructionSet>
+struct CellAttentionKernel;
 template <typename InstructionSet>
 struct CellPacking;
+template <typename InstructionSet>
+struct HalfRows;
 
-/** All that a set computes, for an instruction set as packed_product.h, attention.h and cell_packing.h describe it. */
+/** All that a set computes, for an instruction set as packed_product.h and online_softmax.h describe it. */
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
-  using Attentions = AttentionKernels<InstructionSet>;
-  return {name, quantization<typename InstructionSet::ByteProducts>(),
-          quantization<typename InstructionSet::NarrowProducts>(), PackedProducts<InstructionSet>::multiply,
-          Attentions::to_halves, Attentions::to_floats, CellPacking<InstructionSet>::pack_cells, Attentions::attend,
-          Attentions::attend_cells};
+  return {name,
+          quantization<typename InstructionSet::ByteProducts>(),
+          quantization<typename InstructionSet::NarrowProducts>(),
+          PackedProducts<InstructionSet>::multiply,
+          HalfRows<InstructionSet>::to_halves,
+          HalfRows<InstructionSet>::to_floats,
+          CellPacking<InstructionSet>::pack_cells,
+          AttentionKernel<InstructionSet>::attend,
+          CellAttentionKernel<InstructionSet>::attend_cells};
 }
 
 }  // namespace tandem::kernels
