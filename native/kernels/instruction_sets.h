@@ -21,7 +21,7 @@ struct CellPacking;
 template <typename InstructionSet>
 struct HalfRows;
 
-/** All that a set computes, for an instruction set as packed_product.h and online_softmax.h describe it. */
+/** All that a set computes, for an instruction set as packed_product.h, online_softmax.h and half_rows.h describe it. */
 template <typename InstructionSet>
 constexpr KernelSet kernel_set(const char* name) {
   return {name,

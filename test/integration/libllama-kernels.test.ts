@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { convert, type Quantization } from '../../src/convert/convert.ts'
 import { loadNative } from '../../src/native/library.ts'
 import { divergence } from '../generation/divergence.ts'
+import { remembered } from './remembered.ts'
 import { type TinyModel, tinyModel } from './tiny-models.ts'
 
 // What libllama multiplies with is decided once per process, so every case is a program over the built package.
@@ -64,17 +65,13 @@ afterAll(async () => {
 })
 
 /** What ggml computes is the same whichever kernels it is compared with. */
-const ofGgml = new Map<string, Promise<unknown>>()
-function run<Result>(kernels: string, body: string, data: unknown = null): Promise<Result> {
-  if (kernels !== 'ggml') return runProgram(kernels, body, data)
-  const key = JSON.stringify([body, data])
-  const result = ofGgml.get(key) ?? runProgram(kernels, body, data)
-  ofGgml.set(key, result)
-  return result as Promise<Result>
+const runOnGgml = remembered((body: string, data: unknown) => runProgram('ggml', body, data))
+async function run<Result>(kernels: string, body: string, data: unknown = null): Promise<Result> {
+  return (await (kernels === 'ggml' ? runOnGgml(body, data) : runProgram(kernels, body, data))) as Result
 }
 
 let programs = 0
-async function runProgram<Result>(kernels: string, body: string, data: unknown): Promise<Result> {
+async function runProgram(kernels: string, body: string, data: unknown): Promise<unknown> {
   const file = join(folder, `${programs++}.mjs`)
   await writeFile(`${file}.json`, JSON.stringify(data))
   await writeFile(
@@ -89,7 +86,7 @@ async function runProgram<Result>(kernels: string, body: string, data: unknown):
   await promisify(execFile)(process.execPath, [file], {
     env: { ...process.env, TANDEM_KERNELS: kernels },
   })
-  return JSON.parse(await readFile(`${file}.json`, 'utf8')) as Result
+  return JSON.parse(await readFile(`${file}.json`, 'utf8'))
 }
 
 const rows = (kernels: string, path: string | undefined, steps: readonly Steps[], options: object = {}) =>

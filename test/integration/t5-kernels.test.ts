@@ -12,6 +12,7 @@ import type { LanguageModel } from '../../src/runtime/language-model.ts'
 import { type LoadOptions, load } from '../../src/runtime/load.ts'
 import { divergence, forced } from '../generation/divergence.ts'
 import { type RealShape, writeShapeFolder } from '../golden/shape-folder.ts'
+import { remembered } from './remembered.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 /** Of the prompts; one with sanitizers takes ten times as long, and they do not look at how near it is. */
@@ -39,6 +40,8 @@ beforeAll(async () => {
     const { inputIds, ids } = await model.generate(prompt, GREEDY)
     references.push({ inputIds, ids, rows: await distributions(model, inputIds, ids) })
   }
+  await convertWide(['f32', 'q8_0', ...NARROW_TYPES])
+  await writeMixed()
 }, 300_000)
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -55,14 +58,6 @@ async function open(kernels: string, options: LoadOptions = {}, type = 'q8_0'): 
     if (before === undefined) delete process.env['TANDEM_KERNELS']
     else process.env['TANDEM_KERNELS'] = before
   }
-}
-
-/** What ggml computes, and what is read, is the same whichever kernels are compared. */
-const computed = new Map<string, Promise<unknown>>()
-function once<Result>(name: string, compute: () => Promise<Result>): Promise<Result> {
-  const result = computed.get(name) ?? compute()
-  computed.set(name, result)
-  return result as Promise<Result>
 }
 
 /** Root mean square of the logits' distance from f32, mean KL in nats, and how many answers are f32's. */
@@ -82,7 +77,8 @@ async function nearness(kernels: string, type = 'q8_0') {
   return { rootMeanSquare: Math.sqrt(squares / logits), kl: kl / rows, same }
 }
 
-const nearnessOfGgml = (type: string) => once(type, () => nearness('ggml', type))
+/** What ggml computes is the same whichever kernels it is compared with. */
+const nearnessOfGgml = remembered((type: string) => nearness('ggml', type))
 
 /** A model of two layers whose rows hold super-blocks, which those of nano-chatlm are too short for. */
 async function convertWide(types: readonly Quantization[]): Promise<void> {
@@ -125,32 +121,26 @@ async function writeMixed(): Promise<void> {
   await writeGguf(pathOf('mixed'), { metadata: narrow.metadata, tensors }, { data })
 }
 
-async function writeWide(): Promise<void> {
-  await convertWide(['f32', 'q8_0', ...NARROW_TYPES])
-  await writeMixed()
+async function wideRows(kernels: string, type: string, threads = 1): Promise<Float32Array[]> {
+  const inputIds = Array.from({ length: 70 }, (_, i) => 7 + ((i * 37) % 4000))
+  const ids = Array.from({ length: 12 }, (_, i) => 9 + ((i * 53) % 4000))
+  await using model = await open(kernels, { threads }, `wide-${type}`)
+  return await distributions(model, inputIds, ids)
 }
+const wideRowsOfGgml = remembered((type: string) => wideRows('ggml', type))
 
 describe.each(loadNative().kernels())('a wide model with %s', (kernels) => {
-  beforeAll(() => once('wide models', writeWide), 120_000)
-
   test.each([...NARROW_TYPES, 'mixed'])('in %s: as near to f32 as with ggml, alone and beside others', async (type) => {
-    const inputIds = Array.from({ length: 70 }, (_, i) => 7 + ((i * 37) % 4000))
-    const ids = Array.from({ length: 12 }, (_, i) => 9 + ((i * 53) % 4000))
-    const rowsOf = async (set: string, quantization: string, threads = 1) => {
-      await using model = await open(set, { threads }, `wide-${quantization}`)
-      return await distributions(model, inputIds, ids)
-    }
-    const rowsOfGgml = (quantization: string) => once(`wide ${quantization}`, () => rowsOf('ggml', quantization))
-    const expected = await rowsOfGgml('f32')
+    const expected = await wideRowsOfGgml('f32')
     const distance = (rows: Float32Array[]) =>
       Math.hypot(
         ...expected.map((row, i) => Math.hypot(...row.map((value, id) => value - (rows[i]?.[id] ?? Number.NaN)))),
       )
-    const ours = await rowsOf(kernels, type)
-    const ggml = await rowsOfGgml(type)
+    const ours = await wideRows(kernels, type)
+    const ggml = await wideRowsOfGgml(type)
     expect(distance(ours)).toBeLessThanOrEqual(1.1 * distance(ggml))
     expect(distance(ours)).not.toBe(distance(ggml))
-    expect(await rowsOf(kernels, type, 2)).toEqual(ours)
+    expect(await wideRows(kernels, type, 2)).toEqual(ours)
   })
 })
 
